@@ -1,0 +1,1 @@
+"""What clients can ask for, and the protocols in which they ask."""

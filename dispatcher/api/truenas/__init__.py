@@ -1,0 +1,1 @@
+"""The protocol of TrueNAS: JSON-RPC 2.0 over WebSocket."""

@@ -1,0 +1,1 @@
+"""The output of commands on disk: written by workers, read by the supervisor."""
