@@ -6,6 +6,7 @@
 from pathlib import Path
 
 from dispatcher.core.model import Leftovers, OnDuplicate, Queue, Value
+from dispatcher.core.routing import Routes
 
 DEFAULT_PATH = "/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
 
@@ -20,13 +21,6 @@ class Listener(Value, frozen=True):
     allow_plain_login: bool = False
 
 
-class Routes(Value, frozen=True):
-    """Which queue a command belongs to: program base name -> queue, and programs looked through."""
-
-    programs: tuple[tuple[str, str], ...] = (("pkg", "pkg_queue"), ("iocage", "iocage_queue"))
-    look_through: tuple[str, ...] = ("env", "sudo", "nice", "doas")
-
-
 class Limits(Value, frozen=True):
     """Bounds that keep one client from hurting the others. Bytes, seconds and counts."""
 
@@ -37,6 +31,7 @@ class Limits(Value, frozen=True):
     outbox_bytes: int = 4 * 1024 * 1024
     send_timeout: float = 30.0
     log_cap_bytes: int = 64 * 1024 * 1024
+    log_tail_bytes: int = 1024 * 1024
     event_log_bytes: int = 64 * 1024
     event_bytes: int = 256 * 1024
     password_line: int = 100

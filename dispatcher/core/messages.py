@@ -52,13 +52,7 @@ class Prepare(Value, frozen=True):
     count: int
 
 
-class Retire(Value, frozen=True):
-    """End a worker if it is still idle."""
-
-    worker: int
-
-
-Request = Submit | Kill | Pause | Resume | Reconfigure | Prepare | Retire
+Request = Submit | Kill | Pause | Resume | Reconfigure | Prepare
 
 # --- facts ----------------------------------------------------------------------------------
 
@@ -75,6 +69,7 @@ class CommandStarted(Value, frozen=True):
     """Command number `command` (from 0) of a job has begun; `pid` is None if it could not."""
 
     job: int
+    worker: int
     command: int
     pid: int | None
     log_start: int
@@ -85,6 +80,7 @@ class CommandEnded(Value, frozen=True):
     """Command number `command` of a job has ended."""
 
     job: int
+    worker: int
     command: int
     end: CommandEnd
 
@@ -100,31 +96,51 @@ class JobEnded(Value, frozen=True):
 
 
 class JobReturned(Value, frozen=True):
-    """A worker never took the job, or gave it back: it is pending again, at its old place."""
+    """A worker never took the job, or gave it back: it is pending again, at its old place.
+
+    `handover` is the number of the hand-over that failed; a later one of the same job stands.
+    """
 
     job: int
     worker: int
+    handover: int
     at: float
 
 
 class JobLost(Value, frozen=True):
-    """The job may have begun and nobody can tell its end. It is never run again."""
+    """The job may have begun and nobody can tell its end. It is never run again.
+
+    `log_end` is the length of its log as found.
+    """
 
     job: int
     worker: int
     reason: str
     at: float
+    log_end: int = 0
 
 
-class WorkerReady(Value, frozen=True):
-    """A worker is connected and has no job."""
+class WorkerReported(Value, frozen=True):
+    """A worker is connected, and this is what it has.
+
+    `known` are all jobs that it has received or still has facts about, `missing` the hand-overs
+    (job, hand-over number) that never reached it.
+    """
 
     worker: int
+    known: tuple[int, ...]
+    missing: tuple[tuple[int, int], ...]
     at: float
 
 
+class WorkerRested(Value, frozen=True):
+    """A worker has had nothing to do for long; it goes home if that is still so."""
+
+    worker: int
+
+
 class WorkerGone(Value, frozen=True):
-    """An idle worker has ended."""
+    """A worker has ended; the facts that settle its jobs follow."""
 
     worker: int
 
@@ -152,7 +168,8 @@ Fact = (
     | JobEnded
     | JobReturned
     | JobLost
-    | WorkerReady
+    | WorkerReported
+    | WorkerRested
     | WorkerGone
     | WorkerSilent
     | Loaded

@@ -79,10 +79,16 @@ class Stop(Value, frozen=True):
 
 
 class Pending(Value, frozen=True, tag="pending"):
-    """Waiting. `worker` is set while the job lies ahead at a worker that has not taken it yet."""
+    """Waiting. `worker` is set while the job lies ahead at a worker that has not taken it yet.
+
+    `handover` is the number of that hand-over; it never returns.
+    `stop` is set if the job is to end while nobody knows yet whether that worker has taken it.
+    """
 
     worker: int | None = None
     boot_id: str = ""
+    handover: int = 0
+    stop: Stop | None = None
 
 
 class Running(Value, frozen=True, tag="running"):
@@ -91,6 +97,7 @@ class Running(Value, frozen=True, tag="running"):
     started_at: float
     worker: int
     boot_id: str
+    handover: int = 0
     stop: Stop | None = None
     unreachable: bool = False
 

@@ -42,9 +42,11 @@ class Restored(Value, frozen=True):
 
 
 class JobFilter(Value, frozen=True):
-    """Which jobs a list shows; None means any. `since` and `until` are about the time of the end.
+    """Which jobs a list shows; None means any.
 
-    `live` True: pending and running ones only; False: finished ones only.
+    `live` True: pending and running ones only; False: finished ones only. `since` (that instant
+    included) and `until` (not included) are about the time of the end. The end of a live job lies
+    in the future: `since` keeps such a job, `until` leaves it out.
     """
 
     live: bool | None = None
@@ -66,7 +68,8 @@ class Page(Value, frozen=True):
 class Changes(Value, frozen=True):
     """Jobs changed after an event number, in the order of their last change.
 
-    `first_kept` is above 0 if older events were pruned away; `more` tells that the page was full.
+    `first_kept` is above 0 if jobs were pruned away: a client whose next event is below it may
+    have missed their ends. `more` tells that the page was full.
     """
 
     jobs: tuple[Job, ...]
@@ -77,8 +80,11 @@ class Changes(Value, frozen=True):
 class Store(Protocol):
     """The port. Every method raises StoreFailed, with the reason, if the disk does not do its part."""
 
-    async def restore(self, heads: int) -> Restored:
-        """Read what the engine starts from, with at most `heads` jobs per queue; count this start."""
+    async def restore(self, heads: int, *, count_start: bool = True) -> Restored:
+        """Read what the engine starts from, with at most `heads` jobs per queue.
+
+        With `count_start` the generation is raised and saved first; without, nothing is written.
+        """
         ...
 
     async def commit(self, batch: Batch, loads: Sequence[tuple[str, int, int]] = ()) -> list[tuple[Job, ...]]:
@@ -93,7 +99,7 @@ class Store(Protocol):
         ...
 
     async def newest(self, target: int | str) -> Job | None:
-        """Find one job by number, or by key the live one or else the newest finished one."""
+        """Find one job by number, or by key the live one, else the finished one of the highest number."""
         ...
 
     async def page(self, which: JobFilter, offset: int, limit: int) -> Page:
@@ -109,7 +115,10 @@ class Store(Protocol):
         ...
 
     async def forget(self, finished_before: float, limit: int) -> tuple[int, ...]:
-        """Delete up to `limit` finished jobs that ended before an instant; return their numbers."""
+        """Delete up to `limit` finished jobs that ended before an instant; return their numbers.
+
+        The oldest end goes first, and `Changes.first_kept` moves in the same transaction.
+        """
         ...
 
     async def aclose(self) -> None:

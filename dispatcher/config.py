@@ -1,0 +1,141 @@
+"""Make settings of queues.yaml: read, checked as a whole, and complete, or not at all.
+
+Each complaint is a SettingsError with one sentence: file, line, column, what is wrong and what
+would be right. The keys themselves stand in `setting_keys.py`.
+"""
+
+import os
+import pwd
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from dispatcher.errors import SettingsError
+from dispatcher.setting_keys import LIMITS, TLS, TOP
+from dispatcher.setting_sections import (
+    read_environment,
+    read_listeners,
+    read_queues,
+    read_routes,
+)
+from dispatcher.setting_values import is_too_long, read_section
+from dispatcher.settings import DEFAULT_PATH, Limits, Settings, Tls
+from dispatcher.settings_report import describe, warnings
+from dispatcher.yaml_reader import Entry, Source, parse, read_file
+
+__all__ = ["default_file", "describe", "load", "sample", "warnings"]
+
+_OVERRIDES = ("state_dir", "log_dir", "accounts")
+
+
+def load(path: Path | None = None, overrides: Mapping[str, str | Path] = {}) -> Settings:
+    """Read a settings file, or without a name the system's one, or without that the built-in one.
+
+    `overrides` replace `state_dir`, `log_dir` and `accounts`; their relative paths start at the
+    working directory. Raises SettingsError.
+    """
+    for name, value in overrides.items():
+        if name not in _OVERRIDES or not str(value) or "\0" in str(value):
+            raise SettingsError(
+                f"cannot set {name} to {str(value)!r}: give one of {', '.join(_OVERRIDES)} a path"
+            )
+    if path is None and default_file().exists():
+        path = default_file()
+    if path is None:
+        root = parse(sample().encode(), Source("built-in queues.yaml", Path("/")))
+    else:
+        root = read_file(path)
+    return _settings(path, root, {name: Path(value).absolute() for name, value in overrides.items()})
+
+
+def default_file() -> Path:
+    """Give the place where the system keeps the settings."""
+    prefix = "/usr/local" if _is_freebsd() else ""
+    return Path(f"{prefix}/etc/dispatcher/queues.yaml")
+
+
+def sample() -> str:
+    """Give the commented queues.yaml that comes with the program; it says what holds without a file."""
+    packaged = Path(__file__).with_name("queues.yaml")
+    # In a checkout it stands at the top, where the packager takes it from.
+    place = packaged if packaged.exists() else Path(__file__).parent.parent / "queues.yaml"
+    return place.read_text(encoding="utf-8")
+
+
+def _settings(path: Path | None, root: Entry | None, given: Mapping[str, Path]) -> Settings:
+    written, sections = read_section(root, TOP) if root else ({}, {})
+    paths = {**{name: value for name, value in written.items() if isinstance(value, Path)}, **given}
+    state_dir = paths.get("state_dir", _system_state_dir())
+    if is_too_long(state_dir / "dispatcher.sock"):
+        what = f"state_dir {state_dir} is too long for the Unix sockets in it"
+        remedy = "use at most 87 bytes, directories included"
+        if "state_dir" in sections and "state_dir" not in given:
+            raise sections["state_dir"].wrong(what, remedy)
+        raise SettingsError(f"{what}; {remedy}")
+    # The system's directories belong to the one daemon that has the system's state.
+    is_system = state_dir == _system_state_dir() and os.geteuid() == 0
+    queues = read_queues(sections.get("queues"))
+    return Settings(
+        source=path,
+        state_dir=state_dir,
+        log_dir=paths.get("log_dir", Path("/var/log/dispatcher") if is_system else state_dir / "log"),
+        accounts=paths.get("accounts", state_dir / "accounts"),
+        listen=read_listeners(
+            sections.get("listen"), _system_socket() if is_system else state_dir / "dispatcher.sock"
+        ),
+        queues=queues,
+        routes=read_routes(sections.get("routes"), [queue.name for queue in queues]),
+        environment=read_environment(sections.get("environment"), _default_environment()),
+        limits=_read_limits(sections.get("limits")),
+        tls=_read_tls(sections.get("tls")),
+    )
+
+
+def _read_limits(entry: Entry | None) -> Limits:
+    if entry is None:
+        return Limits()
+    values, entries = read_section(entry, LIMITS)
+    limits = msgspec.structs.replace(Limits(), **values)
+    for small, large in (("log_tail_bytes", "log_cap_bytes"), ("event_log_bytes", "event_bytes")):
+        if getattr(limits, small) > getattr(limits, large):
+            place = entries.get(large) or entries[small]
+            raise place.wrong(
+                f"{small} ({getattr(limits, small)}) is more than {large} ({getattr(limits, large)})",
+                f"write both, {small} the smaller one",
+            )
+    return limits
+
+
+def _read_tls(entry: Entry | None) -> Tls | None:
+    if entry is None or entry.is_empty:
+        return None
+    values, entries = read_section(entry, TLS)
+    certificate, key = values.get("certificate"), values.get("key")
+    if not isinstance(certificate, Path) or not isinstance(key, Path):
+        there, missing = ("certificate", "key") if certificate else ("key", "certificate")
+        raise entries.get(there, entry).wrong(
+            f"there is no {missing} beside it", "write both 'certificate:' and 'key:', or no 'tls:' at all"
+        )
+    return Tls(certificate=certificate, key=key)
+
+
+def _default_environment() -> dict[str, str]:
+    try:
+        home = pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        home = "/"
+    return {"PATH": DEFAULT_PATH, "HOME": home, "LANG": "C.UTF-8", "TERM": "dumb"}
+
+
+def _system_state_dir() -> Path:
+    return Path("/var/db/dispatcher" if _is_freebsd() else "/var/lib/dispatcher")
+
+
+def _system_socket() -> Path:
+    return Path("/var/run/dispatcher/dispatcher.sock" if _is_freebsd() else "/run/dispatcher/dispatcher.sock")
+
+
+def _is_freebsd() -> bool:
+    return sys.platform.startswith("freebsd")

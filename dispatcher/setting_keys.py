@@ -1,0 +1,130 @@
+"""The one table of everything that queues.yaml may say.
+
+Reading, "did you mean" and the reference page come from it. A default of None is explained in
+the meaning. `low` and `high` are in the unit of the value: bytes, seconds, days or a count.
+"""
+
+from enum import Enum, auto
+
+from dispatcher.core.model import Leftovers, OnDuplicate, Queue, Value
+from dispatcher.settings import Limits, Listener
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+
+class Kind(Enum):
+    """What a value is, and so how it is read."""
+
+    COUNT = auto()  # a whole number
+    DAYS = auto()  # a number, perhaps with a fraction
+    DURATION = auto()  # seconds, or "10 s", "2 min", "1 h"
+    SIZE = auto()  # bytes, or "64 MiB"
+    FLAG = auto()  # true or false
+    CHOICE = auto()  # one of a few words
+    PATH = auto()  # a file or directory; relative ones start at the settings file
+    ADDRESS = auto()  # an IP address or "*"
+    SECTION = auto()  # a mapping or a list with a table or a rule of its own
+
+
+class Key(Value, frozen=True):
+    """One key: its name, what it may hold, what it is when not written, and what it means."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    default: object = None
+    low: float = 0
+    high: float = 0
+    choices: tuple[str, ...] = ()
+
+
+_QUEUE = Queue("")
+_LIMITS = Limits()
+_LISTENER = Listener()
+
+TOP = (
+    Key("queues", Kind.SECTION, "the queues, by name; no_queue, pkg_queue and iocage_queue always exist"),
+    Key("routes", Kind.SECTION, "which queue a job belongs to if it names none"),
+    Key("listen", Kind.SECTION, "the sockets; what stands here replaces the built-in TCP sockets"),
+    Key("environment", Kind.SECTION, "what commands get, added to PATH, HOME, LANG and TERM"),
+    Key("state_dir", Kind.PATH, "the store, locks and journals; a directory of the system by default"),
+    Key("log_dir", Kind.PATH, "the logs of jobs; a directory of the system by default"),
+    Key("accounts", Kind.PATH, "the file with accounts; by default state_dir/accounts"),
+    Key("tls", Kind.SECTION, "a certificate of your own; by default a self-signed one is made and kept"),
+    Key("limits", Kind.SECTION, "bounds that keep one client from hurting the others"),
+)
+QUEUE = (
+    Key("concurrency", Kind.COUNT, "jobs that run at once", _QUEUE.concurrency, 1, 10_000),
+    Key("grace", Kind.DURATION, "time between TERM and KILL when a job is stopped", _QUEUE.grace, 0, 86_400),
+    Key(
+        "on_duplicate",
+        Kind.CHOICE,
+        "a key that is already pending or running: refuse it, or attach to the job that waits",
+        _QUEUE.on_duplicate,
+        choices=tuple(str(word) for word in OnDuplicate),
+    ),
+    Key("max_pending", Kind.COUNT, "jobs that may wait", _QUEUE.max_pending, 1, 100_000_000),
+    Key(
+        "leftovers",
+        Kind.CHOICE,
+        "background processes of a command that has ended: keep them, or stop them",
+        _QUEUE.leftovers,
+        choices=tuple(str(word) for word in Leftovers),
+    ),
+)
+ROUTES = (
+    Key("programs", Kind.SECTION, "program (its name without directories) -> queue"),
+    Key("look_through", Kind.SECTION, "programs that only start another one, which decides"),
+)
+LISTEN = (
+    Key("unix", Kind.PATH, "a Unix socket; stands alone"),
+    Key("address", Kind.ADDRESS, 'an IP address, or "*" for all IPv4 and all IPv6', "*"),
+    Key("port", Kind.COUNT, "the TCP port; 0 takes a free one", None, 0, 65_535),
+    Key("tls", Kind.FLAG, "encrypted", _LISTENER.tls),
+    Key(
+        "allow_plain_login",
+        Kind.FLAG,
+        "take passwords without tls from other machines too",
+        _LISTENER.allow_plain_login,
+    ),
+)
+TLS = (
+    Key("certificate", Kind.PATH, "PEM file of the certificate and its chain"),
+    Key("key", Kind.PATH, "PEM file of the private key"),
+)
+LIMITS = (
+    # 8 MiB is also the longest line between supervisor and worker.
+    Key("message_bytes", Kind.SIZE, "one message or request", _LIMITS.message_bytes, 4 * KIB, 8 * MIB),
+    Key("commands_per_job", Kind.COUNT, "commands in one job", _LIMITS.commands_per_job, 1, 100_000),
+    Key("list_jobs", Kind.COUNT, "jobs of a queue in one list", _LIMITS.list_jobs, 1, 1_000_000),
+    Key("connections", Kind.COUNT, "clients at once", _LIMITS.connections, 1, 1_000_000),
+    Key("outbox_bytes", Kind.SIZE, "what waits for one slow client", _LIMITS.outbox_bytes, 4 * KIB, GIB),
+    Key("send_timeout", Kind.DURATION, "how long a client may not read", _LIMITS.send_timeout, 0.1, 3600),
+    Key("log_cap_bytes", Kind.SIZE, "log kept of one command", _LIMITS.log_cap_bytes, KIB, 1024 * GIB),
+    Key("log_tail_bytes", Kind.SIZE, "end of a log that is over the cap", _LIMITS.log_tail_bytes, KIB, GIB),
+    Key(
+        "event_log_bytes", Kind.SIZE, "log of one command in an event", _LIMITS.event_log_bytes, KIB, 8 * MIB
+    ),
+    Key("event_bytes", Kind.SIZE, "log of all commands in an event", _LIMITS.event_bytes, KIB, 8 * MIB),
+    Key("password_line", Kind.COUNT, "password checks that may wait", _LIMITS.password_line, 1, 10_000),
+    Key(
+        "keep_days",
+        Kind.DAYS,
+        "days that finished jobs and their logs are kept",
+        _LIMITS.keep_days,
+        0,
+        36_500,
+    ),
+)
+
+# In the order of the reference page; NAME and N stand for what the file chooses.
+TABLES = {
+    "/": TOP,
+    "/queues/NAME": QUEUE,
+    "/routes": ROUTES,
+    "/listen/N": LISTEN,
+    "/tls": TLS,
+    "/limits": LIMITS,
+}

@@ -1,0 +1,106 @@
+"""Say which settings are in force, and what in them deserves a second look."""
+
+import ipaddress
+from decimal import Decimal
+from pathlib import Path
+
+import yaml
+
+from dispatcher.core.model import Queue
+from dispatcher.setting_keys import LIMITS, QUEUE, Key, Kind
+from dispatcher.setting_values import write_size
+from dispatcher.settings import Limits, Listener, Settings
+
+_LINE_ENDS = frozenset("\x85\u2028\u2029")
+
+
+def describe(settings: Settings) -> str:
+    """Write all settings, defaults included, as a file that `load` reads back to the same ones."""
+    written: dict[str, object] = {
+        "state_dir": str(settings.state_dir),
+        "log_dir": str(settings.log_dir),
+        "accounts": str(settings.accounts),
+        "listen": [_describe_listener(listener) for listener in settings.listen],
+        "queues": {queue.name: _describe_table(queue, QUEUE) for queue in settings.queues},
+        "routes": {
+            "programs": dict(settings.routes.programs),
+            "look_through": list(settings.routes.look_through),
+        },
+        "environment": dict(settings.environment),
+        "limits": _describe_table(settings.limits, LIMITS),
+    }
+    if settings.tls:
+        written["tls"] = {"certificate": str(settings.tls.certificate), "key": str(settings.tls.key)}
+    body: str = yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=10_000)
+    if not _LINE_ENDS.isdisjoint(body):
+        # PyYAML writes these as they are, and YAML folds them into a blank when read.
+        body = yaml.safe_dump(written, sort_keys=False, width=10_000)
+    return f"# {settings.source or 'built-in settings'}\n{body}"
+
+
+def warnings(settings: Settings) -> list[str]:
+    """Give one sentence for each thing that is allowed and may not be meant."""
+    found = []
+    for listener in settings.listen:
+        if listener.path or _is_loopback(listener.address):
+            continue
+        where = f"{listener.address} port {listener.port}"
+        if listener.tls:
+            if listener.allow_plain_login:
+                found.append(f"listen: allow_plain_login does nothing at {where}, which has tls; remove it")
+        elif listener.allow_plain_login:
+            found.append(
+                f"listen: {where} takes passwords without tls, so anybody on the way can read them; "
+                "write tls: true"
+            )
+        else:
+            found.append(
+                f"listen: {where} is open to other machines without tls, so anybody on the way can read "
+                "and change what is sent; write tls: true"
+            )
+    found += [
+        f"queues: {queue.name} runs {queue.concurrency} jobs at once, and they work on the same database; "
+        "write concurrency: 1"
+        for queue in settings.queues
+        if queue.name in ("pkg_queue", "iocage_queue") and queue.concurrency > 1
+    ]
+    found += [
+        f"environment: PATH holds {directory!r}, which is looked up in the job's own directory; "
+        "write whole paths only"
+        for directory in dict(settings.environment).get("PATH", "").split(":")
+        if not Path(directory).is_absolute()
+    ]
+    return found
+
+
+def _describe_listener(listener: Listener) -> dict[str, object]:
+    if listener.path:
+        return {"unix": str(listener.path)}
+    described: dict[str, object] = {"address": listener.address, "port": listener.port, "tls": listener.tls}
+    if listener.allow_plain_login:
+        described["allow_plain_login"] = True
+    return described
+
+
+def _describe_table(values: Queue | Limits, keys: tuple[Key, ...]) -> dict[str, object]:
+    return {key.name: _describe_value(getattr(values, key.name), key) for key in keys}
+
+
+def _describe_value(value: object, key: Key) -> object:
+    match value:
+        case int() | float() if key.kind is Kind.SIZE:
+            return write_size(value)
+        case float():
+            # Never 1e-05, which is no number to YAML 1.1 and none to us.
+            plain = format(Decimal(repr(value)).normalize(), "f")
+            if key.kind is Kind.DURATION:
+                return f"{plain} s"
+            return int(value) if value.is_integer() else plain
+        case str():
+            return str(value)
+        case _:
+            return value
+
+
+def _is_loopback(address: str) -> bool:
+    return address != "*" and ipaddress.ip_address(address).is_loopback
