@@ -81,6 +81,7 @@ class Live:
         """Let a worker go on with what lies ahead of it, or rest, now that it is done with a job."""
         if line.running.get(worker) == job.number:
             del line.running[worker]
+            line.slow.discard(worker)
         line.not_ahead(worker, job.number)
         if worker not in line.running and worker not in line.ahead:
             self.rest(worker)

@@ -1,18 +1,18 @@
 """The door of the core: `Machine.handle` is the only way a job changes state.
 
-    state      what happens         becomes
-    -          submit               pending
-    pending    its turn             running (its worker is named before it hears of the job)
-    pending    its turn, ahead      pending, lying at a busy worker
-      ahead    taken                running
-      ahead    returned             pending, at its old place
-    pending    kill                 finished
-    running    kill                 running, with the wish to stop
-    running    ended, lost          finished
-    running    never taken          pending, at its old place
-
 A message gives effects, never a wait: what must be saved, told, started, stopped, answered.
 """
+
+# state      what happens         becomes
+# -          submit               pending
+# pending    its turn             running (its worker is named before it hears of the job)
+# pending    its turn, ahead      pending, lying at a busy worker
+#   ahead    taken                running
+#   ahead    returned             pending, at its old place
+# pending    kill                 finished
+# running    kill                 running, with the wish to stop
+# running    ended, lost          finished
+# running    never taken          pending, at its old place
 
 from collections.abc import Mapping
 

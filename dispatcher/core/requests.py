@@ -92,7 +92,7 @@ def _pause(live: Live, message: m.Pause) -> None:
         line.is_paused = True
         live.do(m.SavePaused(message.queue, paused=True))
         for worker, numbers in line.ahead.items():
-            for number in numbers:
+            for number in reversed(numbers):  # the last first, so that none overtakes another
                 live.do(m.Withdraw(number, worker))
     live.do(m.Answer(None))
 

@@ -30,6 +30,7 @@ class Line:
         self.beyond = 0  # pending jobs with a larger number, on disk only
         self.running: dict[int, int] = {}  # worker -> job
         self.ahead: dict[int, list[int]] = {}  # worker -> jobs that it has not taken yet
+        self.slow: set[int] = set()  # workers that gave jobs back: what they run is long
         self._recent: deque[float] = deque(maxlen=RECENT)
 
     @property
@@ -78,7 +79,10 @@ class Line:
         """Take out a job to lie ahead at a busy worker, if the queue's jobs are short."""
         if self.is_paused or not self.heads or not self.is_quick or self.has_room:
             return None
-        room = {worker: len(self.ahead.get(worker, ())) for worker in self.running.keys() | self.ahead.keys()}
+        room = {
+            worker: len(self.ahead.get(worker, ()))
+            for worker in (self.running.keys() | self.ahead.keys()) - self.slow
+        }
         worker = min(room, key=room.__getitem__, default=None)
         if worker is None or room[worker] >= AHEAD:
             return None

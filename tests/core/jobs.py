@@ -29,7 +29,7 @@ def one(effects, kind):
     return found
 
 
-def started(effects) -> Job:
+def started(effects):
     return one(effects, m.Start).job
 
 

@@ -1,7 +1,6 @@
 """The transition table, row by row."""
 
 import pytest
-from tests.core.jobs import SERIAL, ended, kinds, machine, one, run_to_end, started, submission, submit
 
 from dispatcher.core import messages as m
 from dispatcher.core.model import (
@@ -14,6 +13,7 @@ from dispatcher.core.model import (
     State,
 )
 from dispatcher.errors import NotFound, Refused
+from tests.core.jobs import SERIAL, ended, kinds, machine, one, run_to_end, started, submission, submit
 
 
 def tells(effects):

@@ -2,13 +2,13 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.core.jobs import machine, submission
 
 from dispatcher.core import messages as m
 from dispatcher.core import schedule
 from dispatcher.core.model import Finished, Outcome, Pending, Queue, Running
 from dispatcher.core.recovery import verdict
 from dispatcher.errors import Refused
+from tests.core.jobs import machine, submission
 
 QUEUES = (Queue("serial", concurrency=1), Queue("wide", concurrency=2))
 

@@ -1,10 +1,9 @@
 """Heads, the horizon, and jobs handed ahead."""
 
-from tests.core.jobs import SERIAL, ended, machine, one, run_to_end, started, submission, submit
-
 from dispatcher.core import messages as m
 from dispatcher.core.model import Job, Outcome, Pending, State
 from dispatcher.core.schedule import AHEAD, HEADS, LOW, RECENT, Line, why_waiting
+from tests.core.jobs import SERIAL, ended, machine, one, run_to_end, started, submission, submit
 
 
 def waiting(number, queue="serial"):
@@ -85,6 +84,7 @@ def test_a_returned_job_keeps_its_place_before_those_that_came_later():
     for number in (1, 2, 3):
         line.add(waiting(number))
     first = line.next()
+    assert first is not None
 
     line.add(first)
 
@@ -214,7 +214,7 @@ def test_a_pause_asks_back_what_lies_ahead_and_it_waits_at_its_old_place():
     for job in reversed(ahead):
         live.handle(m.JobReturned(job.number, job.worker, job.phase.handover, 2.0))
 
-    assert [e.job for e in paused if isinstance(e, m.Withdraw)] == [job.number for job in ahead]
+    assert [e.job for e in paused if isinstance(e, m.Withdraw)] == [job.number for job in reversed(ahead)]
     assert list(live.lines["serial"].heads) == [job.number for job in ahead]
 
 
@@ -227,3 +227,16 @@ def test_the_reason_why_a_job_waits_names_what_must_happen():
     line.is_paused = True
     assert "dispatcher resume serial" in why_waiting(job, line, 0)
     assert ended().code == 0
+
+
+def test_a_worker_that_gave_jobs_back_gets_none_ahead_until_its_long_job_ends():
+    live = machine()
+    quick(live)
+    first = started(submit(live, "a"))
+    ahead = started(submit(live, "b"))
+
+    back = live.handle(m.JobReturned(ahead.number, ahead.worker, ahead.phase.handover, 2.0))
+    end = live.handle(m.JobEnded(first.number, first.worker, Outcome.SUCCESS, 1.2))
+
+    assert not [e for e in back if isinstance(e, m.Start)]
+    assert started(end).number == ahead.number

@@ -1,10 +1,10 @@
 """The engine's promises, with a store in memory and a runner that runs nothing."""
 
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import trio
-from tests.core.jobs import submission
 
 from dispatcher.core import messages as m
 from dispatcher.core.model import Outcome, Queue, State
@@ -15,6 +15,7 @@ from dispatcher.hub import Hub
 from dispatcher.runner.fake import FakeRunner
 from dispatcher.store.memory import MemoryStore
 from dispatcher.store.port import JobFilter
+from tests.core.jobs import submission
 
 QUEUES = (Queue("serial", concurrency=1), Queue("wide", concurrency=100))
 
@@ -40,7 +41,7 @@ class House:
         self.runner = FakeRunner(trio.current_time)
         self.ears = Ears(store)
         self.hub.attach(self.ears)
-        self.engine = None
+        self.engine: Any = None
 
     async def submit(self, key, queue="serial", commands=("true",)):
         return (await self.engine.execute(m.Submit(submission(key, queue, commands), 1.0))).job
@@ -164,7 +165,7 @@ async def test_after_a_restart_waiting_jobs_go_on_and_running_ones_are_settled(a
 
         assert it.runner.adopted == [[1]]
         assert it.runner.order == []
-        job = await store.newest("a")
+        job: Any = await store.newest("a")
         it.runner.post(m.JobEnded(1, job.worker, Outcome.SUCCESS, 5.0))
         await settle(it)
         assert it.runner.order == [2]

@@ -1,0 +1,236 @@
+"""The accounts file: one line per account, `name:level:scrypt$n$r$p$salt$hash`.
+
+The file is trusted only if nobody but root and the daemon's user can read or write it. It is
+read again when it has changed, so `dispatcher passwd` needs no restart; replaced in one go.
+"""
+
+import base64
+import binascii
+import contextlib
+import hashlib
+import hmac
+import logging
+import os
+import secrets
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from dispatcher.access.roles import Level
+from dispatcher.core.model import Value
+from dispatcher.errors import InvalidRequest, NotFound, SettingsError
+
+SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**15, 8, 1
+# A line may ask for more than we would; not for a gigabyte at each login.
+_MAX_MEMORY = 256 * 1024 * 1024
+_MAX_PASSWORD = 1024  # bytes
+_LEVELS = {"full": Level.FULL, "read": Level.READ}
+
+_log = logging.getLogger("dispatcher.access")
+
+
+class Account(Value, frozen=True):
+    """One line of the file."""
+
+    name: str
+    level: Level
+    n: int
+    r: int
+    p: int
+    salt: bytes
+    digest: bytes
+
+    def matches(self, password: str) -> bool:
+        """Tell whether this is the password. Takes about 0.1 s and 32 MiB: call it in a thread."""
+        given = password.encode("utf-8", "surrogatepass")
+        found = _scrypt(given[:_MAX_PASSWORD], self.salt, self.n, self.r, self.p)
+        return hmac.compare_digest(found, self.digest) and len(given) <= _MAX_PASSWORD
+
+
+# Nobody's account: checking against it takes as long as a wrong password of somebody's.
+NOBODYS = Account("", Level.NOBODY, SCRYPT_N, SCRYPT_R, SCRYPT_P, secrets.token_bytes(16), bytes(32))
+
+
+class Accounts:
+    """The accounts of one file. `on_changed` is called with each name whose line changed or is gone."""
+
+    def __init__(self, path: Path) -> None:
+        self.on_changed: Callable[[str], None] = lambda _name: None
+        self._path = path
+        self._seen: tuple[int, ...] | None = None
+        self._by_name: dict[str, Account] = {}
+        self._complaint = ""
+
+    def load(self) -> None:
+        """Read the file if it has changed; a missing file has no accounts.
+
+        Raises SettingsError, and keeps what was known, if it cannot be trusted or understood.
+        """
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            self._seen = None
+            self._replace({})
+            return
+        except OSError as error:
+            raise SettingsError(f"{self._path}: cannot read the accounts: {error.strerror}") from error
+        seen = (found.st_mtime_ns, found.st_ino, found.st_size, found.st_mode, found.st_uid)
+        if seen == self._seen:
+            return
+        self._replace({account.name: account for account in _read(self._path)})
+        self._seen = seen
+
+    def refresh(self) -> bool:
+        """Load if the file has changed; False, with a line in the log, if that is not possible."""
+        try:
+            self.load()
+        except SettingsError as error:
+            # Asked at every call: once is enough for the log.
+            if error.sentence != self._complaint:
+                _log.error("%s", error.sentence)
+            self._complaint = error.sentence
+            return False
+        self._complaint = ""
+        return True
+
+    def find(self, name: str) -> Account | None:
+        """Give an account as last loaded."""
+        return self._by_name.get(name)
+
+    def names(self) -> tuple[tuple[str, Level], ...]:
+        """Give name and level of every account, by name."""
+        return tuple((name, self._by_name[name].level) for name in sorted(self._by_name))
+
+    def set(self, name: str, level: Level, password: str) -> None:
+        """Add an account or give it a new level and password. Takes 0.1 s."""
+        _check_name(name)
+        line = f"{name}:{_level_name(level)}:{_hashed(password)}\n"
+        self._write(name, line)
+
+    def delete(self, name: str) -> None:
+        """Remove an account; NotFound if there is none."""
+        self.load()
+        if name not in self._by_name:
+            raise NotFound(f"cannot remove account {name!r}: there is none in {self._path}")
+        self._write(name, "")
+
+    def _write(self, name: str, line: str) -> None:
+        self.load()
+        lines = self._path.read_text("utf-8").splitlines(keepends=True) if self._seen else []
+        if lines and not lines[-1].endswith("\n"):
+            lines[-1] += "\n"
+        others = [other for other in lines if other.split(":", 1)[0].strip() != name]
+        _replace_file(self._path, "".join([*others, line]))
+        self.load()
+
+    def _replace(self, accounts: dict[str, Account]) -> None:
+        before, self._by_name = self._by_name, accounts
+        for name, account in before.items():
+            if accounts.get(name) != account:
+                self.on_changed(name)
+
+
+def _check_trust(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise SettingsError(f"{path}: cannot use the accounts: it is no file; set `accounts` to one")
+    if found.st_mode & 0o077:
+        raise SettingsError(
+            f"{path}: cannot use the accounts: others may read or write the file; chmod 600 {path}"
+        )
+    if found.st_uid not in (0, os.geteuid()):
+        raise SettingsError(
+            f"{path}: cannot use the accounts: the file belongs to uid {found.st_uid};"
+            " chown it to the daemon's user"
+        )
+
+
+def _read(path: Path) -> list[Account]:
+    try:
+        with path.open("rb") as file:
+            # Asked of the open file: the path may name another one by now.
+            _check_trust(path, os.fstat(file.fileno()))
+            lines = file.read().decode("utf-8").splitlines()
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot read the accounts: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: cannot read the accounts: the file is not UTF-8") from error
+    return [
+        _account(f"{path}:{number}:1", line)
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.startswith("#")
+    ]
+
+
+def _account(place: str, line: str) -> Account:
+    try:
+        name, level, hashed = line.strip().split(":")
+        scheme, n, r, p, salt, digest = hashed.split("$")
+        account = Account(
+            name, _LEVELS[level], int(n), int(r), int(p), base64.b64decode(salt), base64.b64decode(digest)
+        )
+    except (ValueError, KeyError, binascii.Error):
+        scheme, account = "", NOBODYS
+    if scheme != "scrypt" or not account.name or not _is_possible(account):
+        raise SettingsError(
+            f"{place}: cannot understand this account; it must be name:full|read:scrypt$n$r$p$salt$hash:"
+            " write it with `dispatcher passwd NAME --level full`"
+        )
+    return account
+
+
+def _is_possible(account: Account) -> bool:
+    n, r, p = account.n, account.r, account.p
+    is_power = n > 1 and n & (n - 1) == 0
+    return is_power and r > 0 and 0 < p <= 16 and 128 * n * r <= _MAX_MEMORY // 2 and bool(account.digest)
+
+
+def _check_name(name: str) -> None:
+    if not name or len(name) > 255 or ":" in name or name.startswith("#") or not name.isprintable():
+        raise InvalidRequest(
+            f"cannot use account name {name!r}: give 1 to 255 printable characters, no ':' and no '#' first"
+        )
+    if name != name.strip():
+        raise InvalidRequest(f"cannot use account name {name!r}: leave out the blanks around it")
+
+
+def _level_name(level: Level) -> str:
+    for name, value in _LEVELS.items():
+        if value is level:
+            return name
+    raise InvalidRequest("cannot make an account that may do nothing: give level full or read")
+
+
+def _hashed(password: str) -> str:
+    given = password.encode("utf-8", "surrogatepass")
+    if not given or len(given) > _MAX_PASSWORD:
+        raise InvalidRequest(f"cannot use this password: give 1 to {_MAX_PASSWORD} bytes")
+    salt = secrets.token_bytes(16)
+    digest = _scrypt(given, salt, SCRYPT_N, SCRYPT_R, SCRYPT_P)
+    words = base64.b64encode(salt).decode(), base64.b64encode(digest).decode()
+    return f"scrypt${SCRYPT_N}${SCRYPT_R}${SCRYPT_P}${words[0]}${words[1]}"
+
+
+def _scrypt(password: bytes, salt: bytes, n: int, r: int, p: int) -> bytes:
+    return hashlib.scrypt(password, salt=salt, n=n, r=r, p=p, maxmem=_MAX_MEMORY, dklen=32)
+
+
+def _replace_file(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # mkstemp makes the file with mode 0600, so there is no moment in which others may read it.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            Path(name).unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,66 @@
+"""One connected JSON-RPC client: who it is, and what it listens to."""
+
+from collections.abc import Awaitable, Callable
+
+from dispatcher.access.roles import NOBODY, Caller
+from dispatcher.api.service import Service
+from dispatcher.api.truenas.feed import JsonRpcFeed, Subscription
+from dispatcher.core.model import Value
+from dispatcher.errors import Forbidden, NotAuthenticated
+from dispatcher.net.peer import Peer
+from dispatcher.net.websocket import Socket
+
+Login = Callable[[Peer, str, str], Awaitable[Caller]]
+
+
+class Stream(Value, frozen=True):
+    """An answer that is only the beginning: `run` is called once `first` has been sent."""
+
+    first: object
+    run: Callable[[], Awaitable[None]]
+
+
+class Client:
+    """What the methods may use of a session. `caller` changes when the client logs in."""
+
+    def __init__(
+        self, socket: Socket, peer: Peer, caller: Caller, *, service: Service, feed: JsonRpcFeed, login: Login
+    ) -> None:
+        self.socket = socket
+        self.caller = caller
+        self.service = service
+        self.feed = feed
+        self._peer = peer
+        self._login = login
+        self._subscription: Subscription | None = None
+        self._streams = 0
+
+    async def login(self, name: str, password: str) -> bool:
+        """Become an account; False, and nobody, if the password is wrong."""
+        if not self._peer.may_send_password:
+            raise Forbidden(
+                "cannot log in over a plain connection: anybody can read it; connect with TLS (wss)"
+            )
+        try:
+            self.caller = await self._login(self._peer, name, password)
+        except NotAuthenticated:
+            self.caller = NOBODY
+            return False
+        return True
+
+    def subscribe(self) -> Subscription:
+        """Make the client's one subscription; an earlier one ends."""
+        self.leave()
+        self._subscription = Subscription(self.feed, self.socket, self.service, self.caller)
+        return self._subscription
+
+    def next_stream(self) -> int:
+        """Give a number to a stream, never the same one twice on a connection."""
+        self._streams += 1
+        return self._streams
+
+    def leave(self) -> None:
+        """Listen to nothing any more."""
+        if self._subscription is not None:
+            self._subscription.end()
+            self._subscription = None

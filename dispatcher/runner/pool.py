@@ -1,0 +1,286 @@
+"""The supervisor's side of the workers: hand jobs over, bring facts back, settle what is unclear.
+
+Workers outlive the supervisor and connect to it. What a dead worker leaves open is settled from
+its journal; a worker that holds its lock is asked, never overruled.
+"""
+
+import logging
+import socket
+import time
+from collections.abc import Callable, Sequence
+
+import trio
+
+from dispatcher.core import messages as m
+from dispatcher.core.model import Job, Pending, Running
+from dispatcher.logs.news import LogNews
+from dispatcher.logs.reading import log_path
+from dispatcher.runner import wire_facts
+from dispatcher.runner.place import Place
+from dispatcher.runner.settling import Settling
+from dispatcher.runner.spawning import Spawning
+from dispatcher.runner.worker_link import WorkerLink, listen
+from dispatcher.settings import Settings
+
+WARM = 2  # idle workers that are kept
+IDLE_LIMIT = 60.0  # seconds after which further idle workers go home
+CONNECT_LIMIT = 10.0  # seconds that a new worker has to connect
+COMMAND_UMASK = 0o022
+
+_log = logging.getLogger("dispatcher.runner")
+
+Post = Callable[[m.Fact, Callable[[], None] | None], None]
+
+
+class Pool:
+    """All workers of this state directory. The engine's runner."""
+
+    def __init__(self, place: Place, settings: Callable[[], Settings], news: LogNews) -> None:
+        self._place = place
+        self._settings = settings
+        self._news = news
+        self._post: Post = _nowhere
+        self._links: dict[int, WorkerLink] = {}
+        self._assigned: dict[int, dict[int, Job]] = {}
+        self._fresh: dict[int, list[Job]] = {}  # forked and not yet connected: what waits for them
+        self._dead: set[int] = set()  # settled, but the machine may not know it yet
+        self._spawning = Spawning(place.state_dir)
+        self._settling = Settling(place, settings)
+        self._nursery: trio.Nursery | None = None
+
+    def report_to(self, post: Post) -> None:
+        """Name the engine's door for facts, before anything runs."""
+        self._post = post
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Listen for workers and keep a spawner, until cancelled. Workers with jobs go on after that."""
+        self._place.spool.mkdir(mode=0o700, exist_ok=True)
+        listener = listen(self._place.socket)
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                nursery.start_soon(self._spawning.run)
+                nursery.start_soon(self._retire_idle)
+                task_status.started()
+                while True:
+                    await trio.lowlevel.wait_readable(listener)
+                    self._accept(listener, nursery)
+        finally:
+            listener.close()  # never unlinked: the next supervisor may have bound the name already
+            for link in self._links.values():
+                link.close()
+
+    # --- what the engine asks ---------------------------------------------------------------
+
+    def start(self, job: Job) -> None:
+        """Hand a saved job to its worker, forking it first if it is new."""
+        worker = _worker_of(job)
+        self._assigned.setdefault(worker, {})[job.number] = job
+        if worker in self._links:
+            self._send_start(self._links[worker], job)
+        elif worker in self._fresh:
+            self._fresh[worker].append(job)
+        elif worker in self._dead:
+            self._post(_returned(job), None)
+        elif not self._settling.is_settling(worker):  # else the job is settled with its others
+            self.fork(worker)
+            self._fresh[worker].append(job)
+
+    def withdraw(self, number: int, worker: int) -> None:
+        """Ask a job back that a worker may not have taken yet."""
+        if worker in self._links:
+            self._links[worker].send({"do": "withdraw", "job": number})
+
+    def stop(self, number: int, worker: int, grace: float) -> None:
+        """Have a worker stop a job; one that connects later is told when it does."""
+        if worker in self._links:
+            self._links[worker].send({"do": "stop", "job": number, "grace": grace})
+        else:
+            self._settling.kill_if_silent(worker)
+
+    def fork(self, worker: int) -> None:
+        """Fork a worker; what is to be handed to it waits until it connects."""
+        self._fresh[worker] = []
+        self._spawning.fork(worker)
+        self._in_background(self._expect, worker)
+
+    def end(self, worker: int) -> None:
+        """Send an idle worker home."""
+        if worker in self._links:
+            self._links[worker].send({"do": "exit"})
+
+    def adopt(self, jobs: Sequence[Job]) -> None:
+        """Settle jobs that a worker has or may have: ask the living, read the journals of the dead."""
+        self._assigned.clear()
+        for job in jobs:
+            self._assigned.setdefault(_worker_of(job), {})[job.number] = job
+        for link in self._links.values():
+            self._report(link)
+        for worker in self._assigned:
+            if worker not in self._links and worker not in self._fresh:
+                self._settle(worker)
+
+    # --- connections ------------------------------------------------------------------------
+
+    def _accept(self, listener: socket.socket, nursery: trio.Nursery) -> None:
+        try:
+            connection, _ = listener.accept()
+        except OSError as error:
+            _log.error("cannot accept a worker: %s", error)
+            return
+        nursery.start_soon(self._serve, WorkerLink(connection))
+
+    async def _serve(self, link: WorkerLink) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(link.push_on)
+            async for lines in link.pieces():
+                try:
+                    self._take(link, lines)
+                except ValueError as error:
+                    _log.error("worker %d sends what cannot be read: %s", link.worker, error)
+                    break
+            nursery.cancel_scope.cancel()
+        link.close()
+        if self._links.get(link.worker) is link:
+            del self._links[link.worker]
+            self._settle(link.worker)
+
+    def _take(self, link: WorkerLink, lines: Sequence[bytes]) -> None:
+        """Take lines that came together; the last fact among them is acknowledged for all."""
+        facts: list[m.Fact] = []
+        newest = 0
+        for raw in lines:
+            line = wire_facts.decode(raw)
+            if line.hello is not None:
+                self._greet(link, line.hello, line.jobs)
+            elif line.fact is not None:
+                newest = max(newest, line.seq)
+                fact = wire_facts.fact_of(line, link.worker)
+                if fact is not None:
+                    facts.append(fact)
+            elif line.log is not None:
+                self._news.grew(line.log, line.length)
+        ended = [fact.job for fact in facts if isinstance(fact, m.JobEnded | m.JobReturned)]
+        for fact in facts[:-1]:
+            self._post(fact, None)
+        if facts:
+            self._post(facts[-1], lambda: self._saved(link, newest, ended))
+        elif newest:
+            link.send({"do": "ack", "seq": newest})
+        for number in ended:
+            self._assigned.get(link.worker, {}).pop(number, None)
+            self._news.ended(number)
+        link.last_busy = trio.current_time()
+
+    def _saved(self, link: WorkerLink, newest: int, ended: Sequence[int]) -> None:
+        link.send({"do": "ack", "seq": newest})
+        link.known.difference_update(ended)
+        if link.is_late and not link.known:
+            link.is_late = False  # what it ended may be unknown to the machine, that it is free must not be
+            self._report(link)
+
+    def _greet(self, link: WorkerLink, worker: int, jobs: Sequence[int]) -> None:
+        link.worker = worker
+        link.known = set(jobs)
+        link.is_late = bool(jobs)
+        waiting = self._fresh.pop(worker, None)
+        if waiting is None and not jobs and not self._assigned.get(worker):
+            link.send({"do": "exit"})  # forked for an earlier supervisor: nobody counts on it
+            return
+        self._links[worker] = link
+        self._settling.came_back(worker)
+        for job in waiting or ():
+            self._send_start(link, job)
+        self._report(link)
+
+    def _report(self, link: WorkerLink) -> None:
+        assigned = self._assigned.get(link.worker, {})
+        missing = [job for number, job in assigned.items() if number not in link.known]
+        for job in missing:
+            del assigned[job.number]
+        pairs = tuple((job.number, _handover_of(job)) for job in missing)
+        known = tuple(sorted(link.known))
+        self._post(m.WorkerReported(link.worker, known, pairs, time.time()), None)
+
+    def _send_start(self, link: WorkerLink, job: Job) -> None:
+        settings = self._settings()
+        queue = next((one for one in settings.queues if one.name == job.queue), None)
+        link.known.add(job.number)
+        link.last_busy = trio.current_time()
+        link.send(
+            {
+                "do": "start",
+                "job": job.number,
+                "handover": _handover_of(job),
+                "commands": [command.argv for command in job.commands],
+                "cwd": job.submission.cwd,
+                "env": dict(settings.environment) | dict(job.submission.env),
+                "umask": COMMAND_UMASK,
+                "log": str(log_path(settings.log_dir, job.number)),
+                "cap": settings.limits.log_cap_bytes,
+                "tail": settings.limits.log_tail_bytes,
+                "mark": f"{self._place.installation}:{job.number}",
+                "leftovers": queue.leftovers if queue else "keep",
+                "grace": queue.grace if queue else 10.0,
+            }
+        )
+
+    # --- workers that are not there -----------------------------------------------------------
+
+    async def _expect(self, worker: int) -> None:
+        """Give a new worker time to connect; without it, what was meant for it starts elsewhere."""
+        with trio.move_on_after(CONNECT_LIMIT):
+            await self._settling.wait_until_back(worker)
+            return
+        _log.error("worker %d did not connect within %.0f s", worker, CONNECT_LIMIT)
+        self._fresh.pop(worker, None)
+        self._settle(worker)
+
+    def _settle(self, worker: int) -> None:
+        if self._settling.begin(worker):
+            self._in_background(self._settle_now, worker)
+
+    async def _settle_now(self, worker: int) -> None:
+        facts = await self._settling.settle(worker, lambda: self._assigned.get(worker, {}), self._post)
+        if facts is None:
+            return  # it is back, and speaks for itself
+        self._assigned.pop(worker, None)
+        self._dead.add(worker)
+        self._post(m.WorkerGone(worker), lambda: self._dead.discard(worker))
+        for fact in facts:
+            self._post(fact, None)
+            if isinstance(fact, m.JobEnded | m.JobLost | m.JobReturned):
+                self._news.ended(fact.job)
+        self._post(m.WorkerGone(worker), lambda: self._place.journal(worker).unlink(missing_ok=True))
+
+    async def _retire_idle(self) -> None:
+        while True:
+            await trio.sleep(IDLE_LIMIT / 4)
+            idle = [link for link in self._links.values() if not link.known]
+            idle.sort(key=lambda link: link.last_busy)
+            for link in idle[: max(0, len(idle) - WARM)]:
+                if trio.current_time() - link.last_busy > IDLE_LIMIT:
+                    self._post(m.WorkerRested(link.worker), None)
+
+    def _in_background(self, task: Callable[[int], object], worker: int) -> None:
+        if self._nursery is None:
+            raise RuntimeError("the pool is not running")
+        self._nursery.start_soon(task, worker)  # type: ignore[arg-type]
+
+
+def _worker_of(job: Job) -> int:
+    if job.worker is None:
+        raise ValueError(f"job {job.number} is with no worker")
+    return job.worker
+
+
+def _handover_of(job: Job) -> int:
+    return job.phase.handover if isinstance(job.phase, Pending | Running) else 0
+
+
+def _returned(job: Job) -> m.JobReturned:
+    return m.JobReturned(job.number, _worker_of(job), _handover_of(job), time.time())
+
+
+def _nowhere(fact: m.Fact, _saved: Callable[[], None] | None) -> None:
+    raise RuntimeError(f"nobody to tell of {fact}")

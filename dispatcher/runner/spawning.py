@@ -1,0 +1,70 @@
+"""Keep a spawner running, and ask it for workers.
+
+The spawner is executed, never forked from here: so no socket and no lock of the supervisor ever
+reaches a worker. When it dies, workers are unharmed and another one is started.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import trio
+
+PAUSE = 0.5  # seconds before the next start of a spawner that died
+
+_log = logging.getLogger("dispatcher.runner")
+
+
+class Spawning:
+    """The spawner process of this supervisor."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._state_dir = state_dir
+        self._wanted: list[int] = []
+        self._asked = trio.Event()
+
+    def fork(self, worker: int) -> None:
+        """Ask for a worker; it connects by itself."""
+        self._wanted.append(worker)
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Serve requests with one spawner after another, until cancelled."""
+        while True:
+            process = await trio.lowlevel.open_process(
+                [sys.executable, "-m", "dispatcher.runner.spawner", str(self._state_dir)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                env={name: value for name, value in os.environ.items() if name != "DISPATCHER_JOB"},
+            )
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._pass_on, process)
+                    await process.wait()
+                    nursery.cancel_scope.cancel()
+            finally:
+                # EOF is how a spawner is sent home; it must not be left to the garbage collector.
+                if process.stdin is not None:
+                    with trio.CancelScope(shield=True):
+                        await process.stdin.aclose()
+            _log.warning("the spawner ended with %s; starting another", process.returncode)
+            await trio.sleep(PAUSE)
+
+    async def _pass_on(self, process: trio.Process) -> None:
+        if process.stdin is None:
+            raise AssertionError("the spawner has no stdin")
+        while True:
+            if not self._wanted:
+                self._asked = trio.Event()
+                await self._asked.wait()
+            lines = b"".join(b"fork %d\n" % worker for worker in self._wanted)
+            try:
+                await process.stdin.send_all(lines)
+            except trio.BrokenResourceError:
+                return
+            # What a dying spawner did not carry out is settled by the pool: no worker connects.
+            self._wanted.clear()
