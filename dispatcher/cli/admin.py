@@ -11,6 +11,7 @@ from dispatcher.cli import exits, output
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from dispatcher.access.roles import Level
     from dispatcher.cli.parser import Verbs
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 
 def add(verbs: Verbs) -> None:
     """Add the parsers."""
-    verbs.add(
+    parser = verbs.add(
         "serve", serve, "be the daemon, until TERM", "dispatcher serve\ndispatcher serve --config queues.yaml"
     )
+    parser.add_argument("--state-dir", metavar="DIR", help="in place of the settings' state_dir")
+    parser.add_argument("--log-dir", metavar="DIR", help="in place of the settings' log_dir")
     parser = verbs.add(
         "check",
         check,
@@ -53,7 +56,9 @@ def serve(arguments: argparse.Namespace) -> int:
 
     # No times: daemon(8) and the journal write them in front of each line.
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    return run(_settings(arguments), lambda: _settings(arguments))
+    given = {"state_dir": arguments.state_dir, "log_dir": arguments.log_dir}
+    overrides = {name: value for name, value in given.items() if value is not None}
+    return run(_settings(arguments, overrides=overrides), lambda: _settings(arguments, overrides=overrides))
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -131,10 +136,12 @@ def _list_accounts(arguments: argparse.Namespace) -> int:
     return exits.SUCCESS
 
 
-def _settings(arguments: argparse.Namespace, file: str | None = None) -> Settings:
+def _settings(
+    arguments: argparse.Namespace, file: str | None = None, overrides: Mapping[str, str] | None = None
+) -> Settings:
     from pathlib import Path
 
     from dispatcher.config import load
 
     name = file or arguments.config
-    return load(Path(name).absolute() if name else None)
+    return load(Path(name).absolute() if name else None, overrides or {})

@@ -1,6 +1,5 @@
 """The repository's own scripts: every shell reads them, they set up what they say, and the demonstration is right."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -213,7 +212,6 @@ def test_the_demonstration_runs_once_and_all_is_right():
     done = subprocess.run(
         [sys.executable, "-m", "script.demo", "--once"],
         cwd=ROOT,
-        env=os.environ | {"PYTHONWARNINGS": "default"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
