@@ -227,7 +227,7 @@ class Engine:
         work.add(effects, entry)
 
     async def _carry_out(self, work: _Work) -> None:
-        """Save; then start and stop; then tell; then answer."""
+        """Save; then start and stop, and acknowledge facts; then tell; then answer."""
         if work.changes_disk:
             machine = self._machine
             batch = Batch(tuple(work.saves.values()), work.paused, machine.next_number, machine.changed)
@@ -237,13 +237,15 @@ class Engine:
                 self._inbox.appendleft(_Posted(m.Loaded(queue, jobs, self._clock()), None))
         for effect in work.runs:
             self._run_effect(effect)
+        for entry in work.done:
+            if isinstance(entry, _Posted) and entry.saved is not None:
+                entry.saved()
+        self._runner.flush()
         for job in work.tells:
             self._hub.tell(job)
         for entry in work.done:
             if isinstance(entry, _Waiting):
                 entry.answered.set()
-            elif entry.saved is not None:
-                entry.saved()
 
     def _run_effect(self, effect: m.Effect) -> None:
         match effect:

@@ -68,6 +68,7 @@ class _Supervisor:
         self._hub = Hub()
         self._news = LogNews()
         self._engine: Engine | None = None
+        self._routes: AllRoutes | None = None
 
     async def run(self) -> None:
         """Open the store, run, close the store."""
@@ -95,7 +96,7 @@ class _Supervisor:
             reload=self._reload,
             clock=time.time,
         )
-        routes = AllRoutes(service, os.getuid())
+        routes = self._routes = AllRoutes(service, os.getuid())
         async with trio.open_nursery() as heart:
             await heart.start(pool.run)
             heart.start_soon(engine.run)
@@ -138,7 +139,7 @@ class _Supervisor:
 
     async def _reload(self) -> list[str]:
         """Read the settings again and apply what can be applied now."""
-        if self._engine is None:
+        if self._engine is None or self._routes is None:
             raise StartupError("the daemon is still starting")
         old, new = self._settings, await trio.to_thread.run_sync(self._load)
         await self._engine.execute(m.Reconfigure(new.queues, time.time()))
@@ -164,6 +165,7 @@ class _Supervisor:
             for name in ("queues", "routes", "environment", "limits")
             if getattr(old, name) != getattr(new, name)
         ]
+        sentences += self._routes.refresh_accounts()
         return [*changed, *sentences] or ["nothing changed"]
 
 

@@ -94,6 +94,11 @@ class Accounts:
         self._complaint = ""
         return True
 
+    @property
+    def version(self) -> object:
+        """Something that compares equal as long as the file, as last loaded, is the same."""
+        return self._seen
+
     def find(self, name: str) -> Account | None:
         """Give an account as last loaded."""
         return self._by_name.get(name)

@@ -42,7 +42,8 @@ class AllRoutes:
 
     def __init__(self, service: Service, daemon_uid: int) -> None:
         limits = service.settings.limits
-        accounts = Accounts(service.settings.accounts)
+        self._accounts = accounts = Accounts(service.settings.accounts)
+        accounts.refresh()  # what is wrong with the file is told at the start, not at the first login
         self._passwords = PasswordCheck(accounts, limits.password_line)
         frames = Frames(service.read_bytes, limits.event_log_bytes, limits.event_bytes)
         self._sysadm_feed = SysadmFeed(service.hub, service, service.news, frames)
@@ -69,6 +70,16 @@ class AllRoutes:
     def socket(self, request: Request) -> SocketHandler | None:
         """Give the handler of a WebSocket."""
         return self._jsonrpc if _JSONRPC.fullmatch(request.path) else self._sysadm
+
+    def refresh_accounts(self) -> list[str]:
+        """Notice changed and removed accounts, whose sessions end now; say in sentences what was found.
+
+        A session that only listens asks for nothing, so nobody else would notice for it.
+        """
+        before = self._accounts.version
+        if not self._accounts.refresh():
+            return ["accounts cannot be read, so nobody can log in: the log says why"]
+        return ["accounts changed: in force now"] if self._accounts.version != before else []
 
     async def run_feeds(self) -> None:
         """Run what encodes events in the background, until cancelled."""

@@ -1,5 +1,6 @@
 """From what a client wants to run to a submission: checked, split into arguments, routed to a queue."""
 
+import random
 import uuid
 
 from dispatcher.access.roles import Caller
@@ -57,7 +58,9 @@ def _commands(request: JobRequest, limit: int) -> tuple[Command, ...]:
 
 def _key(key: str | None) -> str:
     if key is None:
-        return str(uuid.uuid4())
+        # From the process's own generator: it names a job and guards nothing, and asking the system
+        # for random bytes took a tenth of the time of a short job.
+        return str(uuid.UUID(int=random.getrandbits(128), version=4))
     if not 1 <= len(key) <= MAX_KEY:
         raise InvalidRequest(f"a job's id has 1 to {MAX_KEY} characters, not {len(key)}")
     if not key.isprintable():

@@ -6,6 +6,7 @@ Requests are whole: a body is read to its end, within its limit, before the hand
 import logging
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
+from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -146,7 +147,7 @@ class Conversation:
         if int(request.header("content-length") or 0) > limit:
             raise too_large
         if self._h11.they_are_waiting_for_100_continue:
-            go_on = self._h11.send(h11.InformationalResponse(status_code=100, headers=[]))
+            go_on = self._h11.send(h11.InformationalResponse(status_code=100, headers=[], reason="Continue"))
             await send_in_slices(self._stream, go_on or b"", self._limits.send_timeout)
         body = bytearray()
         while True:
@@ -202,4 +203,12 @@ def _h11_response(response: Response, body: bytes) -> h11.Response:
         headers.append(("content-length", str(len(body))))
     if not any(name.lower() == "date" for name, _ in headers):
         headers.append(("date", formatdate(usegmt=True)))
-    return h11.Response(status_code=response.status, headers=headers)
+    return h11.Response(status_code=response.status, headers=headers, reason=_phrase(response.status))
+
+
+def _phrase(status: int) -> str:
+    # h11 has none of its own, and there are clients that cannot read a status line without one.
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""

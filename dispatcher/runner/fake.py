@@ -50,6 +50,9 @@ class FakeRunner:
         """Remember a worker that was sent home."""
         self.ended.append(worker)
 
+    def flush(self) -> None:
+        """Do nothing: everything is remembered at once."""
+
     def adopt(self, jobs: Sequence[Job]) -> None:
         """Remember what was to be settled."""
         self.adopted.append([job.number for job in jobs])

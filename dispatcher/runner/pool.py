@@ -7,7 +7,7 @@ its journal; a worker that holds its lock is asked, never overruled.
 import logging
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
@@ -41,6 +41,7 @@ class Pool:
         self._news = news
         self._post: Post = _nowhere
         self._links: dict[int, WorkerLink] = {}
+        self._unflushed: set[WorkerLink] = set()
         self._assigned: dict[int, dict[int, Job]] = {}
         self._fresh: dict[int, list[Job]] = {}  # forked and not yet connected: what waits for them
         self._dead: set[int] = set()  # settled, but the machine may not know it yet
@@ -89,12 +90,12 @@ class Pool:
     def withdraw(self, number: int, worker: int) -> None:
         """Ask a job back that a worker may not have taken yet."""
         if worker in self._links:
-            self._links[worker].send({"do": "withdraw", "job": number})
+            self._put(self._links[worker], {"do": "withdraw", "job": number})
 
     def stop(self, number: int, worker: int, grace: float) -> None:
         """Have a worker stop a job; one that connects later is told when it does."""
         if worker in self._links:
-            self._links[worker].send({"do": "stop", "job": number, "grace": grace})
+            self._put(self._links[worker], {"do": "stop", "job": number, "grace": grace})
         else:
             self._settling.kill_if_silent(worker)
 
@@ -107,7 +108,13 @@ class Pool:
     def end(self, worker: int) -> None:
         """Send an idle worker home."""
         if worker in self._links:
-            self._links[worker].send({"do": "exit"})
+            self._put(self._links[worker], {"do": "exit"})
+
+    def flush(self) -> None:
+        """Send what was gathered for each worker in one piece: every send wakes its worker up."""
+        for link in self._unflushed:
+            link.flush()
+        self._unflushed.clear()
 
     def adopt(self, jobs: Sequence[Job]) -> None:
         """Settle jobs that a worker has or may have: ask the living, read the journals of the dead."""
@@ -136,6 +143,7 @@ class Pool:
             async for lines in link.pieces():
                 try:
                     self._take(link, lines)
+                    self.flush()
                 except ValueError as error:
                     _log.error("worker %d sends what cannot be read: %s", link.worker, error)
                     break
@@ -166,14 +174,18 @@ class Pool:
         if facts:
             self._post(facts[-1], lambda: self._saved(link, newest, ended))
         elif newest:
-            link.send({"do": "ack", "seq": newest})
+            self._put(link, {"do": "ack", "seq": newest})
         for number in ended:
             self._assigned.get(link.worker, {}).pop(number, None)
             self._news.ended(number)
         link.last_busy = trio.current_time()
 
+    def _put(self, link: WorkerLink, message: Mapping[str, object]) -> None:
+        link.put(message)
+        self._unflushed.add(link)
+
     def _saved(self, link: WorkerLink, newest: int, ended: Sequence[int]) -> None:
-        link.send({"do": "ack", "seq": newest})
+        self._put(link, {"do": "ack", "seq": newest})
         link.known.difference_update(ended)
         if link.is_late and not link.known:
             link.is_late = False  # what it ended may be unknown to the machine, that it is free must not be
@@ -185,7 +197,7 @@ class Pool:
         link.is_late = bool(jobs)
         waiting = self._fresh.pop(worker, None)
         if waiting is None and not jobs and not self._assigned.get(worker):
-            link.send({"do": "exit"})  # forked for an earlier supervisor: nobody counts on it
+            self._put(link, {"do": "exit"})  # forked for an earlier supervisor: nobody counts on it
             return
         self._links[worker] = link
         self._settling.came_back(worker)
@@ -207,7 +219,8 @@ class Pool:
         queue = next((one for one in settings.queues if one.name == job.queue), None)
         link.known.add(job.number)
         link.last_busy = trio.current_time()
-        link.send(
+        self._put(
+            link,
             {
                 "do": "start",
                 "job": job.number,
@@ -222,7 +235,7 @@ class Pool:
                 "mark": f"{self._place.installation}:{job.number}",
                 "leftovers": queue.leftovers if queue else "keep",
                 "grace": queue.grace if queue else 10.0,
-            }
+            },
         )
 
     # --- workers that are not there -----------------------------------------------------------

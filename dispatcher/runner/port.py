@@ -29,6 +29,10 @@ class Runner(Protocol):
         """Send an idle worker home."""
         ...
 
+    def flush(self) -> None:
+        """Send what the calls above have gathered: one piece for each worker."""
+        ...
+
     def adopt(self, jobs: Sequence[Job]) -> None:
         """Settle jobs that a worker has or may have: ask the living workers, read the dead ones' journals."""
         ...

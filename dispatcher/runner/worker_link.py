@@ -32,10 +32,13 @@ class WorkerLink:
         self.is_late = False
         self.last_busy = trio.current_time()
 
-    def send(self, message: Mapping[str, Any]) -> None:
-        """Send one line now, or as soon as the worker reads on. A dead connection swallows it."""
+    def put(self, message: Mapping[str, Any]) -> None:
+        """Add one line to what the next `flush` sends."""
         self._unsent += _encode(message)
         self._unsent += b"\n"
+
+    def flush(self) -> None:
+        """Send what was put, now or as soon as the worker reads on. A dead connection swallows it."""
         self._push()
         if self._unsent:
             self._wants_room.set()

@@ -101,8 +101,8 @@ async def test_a_client_that_expects_100_continue_gets_it_before_it_sends_the_bo
         await stream.send_all(b"{}")
         answer = await read_until(stream, b"{}")
 
-    assert go_on.startswith(b"HTTP/1.1 100 ")
-    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert go_on.startswith(b"HTTP/1.1 100 Continue\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ async def test_a_handler_that_fails_is_logged_and_answered_with_500(caplog):
     async with running() as server:
         answer = await talk(server.port, GET.replace(b"/a", b"/crash") + GET)
 
-    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
     assert b"broken on purpose" not in answer
     assert "cannot answer GET /crash" in caplog.text
     assert answer.count(b"HTTP/1.1 200 ") == 1
@@ -192,6 +192,19 @@ async def test_connections_above_the_limit_are_turned_away_with_503(caplog):
     assert refused.startswith(b"HTTP/1.1 503 ")
     assert accepted.startswith(b"HTTP/1.1 200 ")
     assert "turned a client away: 2 connections" in caplog.text
+
+
+@pytest.mark.parametrize(("status", "line"), [(404, b"404 Not Found"), (299, b"299 ")])
+async def test_a_status_line_says_in_words_what_the_number_means(status, line, monkeypatch):
+    async with running() as server:
+
+        async def answer_so(request, body):
+            return net_http.Response(status)
+
+        monkeypatch.setattr(server.site, "http", lambda request: answer_so)
+        answer = await talk(server.port, GET)
+
+    assert answer.startswith(b"HTTP/1.1 " + line + b"\r\n")
 
 
 def test_a_header_that_came_twice_is_joined_and_an_absent_one_is_empty():

@@ -7,6 +7,7 @@ once, parameter by parameter.
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -100,7 +101,7 @@ P = TypeVar("P", bound=Value)
 
 def read_params(kind: type[P], params: Sequence[object]) -> P:
     """Read the parameters of a call. Raises Problem with one triple for each mistake."""
-    fields = msgspec.structs.fields(kind)
+    fields = _fields(kind)
     if len(params) == 1 and isinstance(params[0], dict):
         given = {str(name): value for name, value in params[0].items()}
     elif len(params) > len(fields):
@@ -124,6 +125,11 @@ def read_params(kind: type[P], params: Sequence[object]) -> P:
     if mistakes:
         raise invalid_params(tuple(mistakes))
     return msgspec.convert(given, kind)
+
+
+@cache
+def _fields(kind: type[Value]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(kind)
 
 
 def _place(name: str, complaint: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@ Times are ISO 8601 in UTC with milliseconds, durations are seconds.
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -91,8 +92,14 @@ class QueueRecord(Value, frozen=True):
 
 def timestamp(instant: float) -> str:
     """Write an instant: 2026-11-22T05:56:59.123Z."""
-    moment = datetime.fromtimestamp(round(instant, 3), UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    second, thousandths = divmod(round(instant * 1000), 1000)
+    return f"{_second(second)}.{thousandths:03d}Z"
+
+
+# Events tell of the same few seconds again and again.
+@lru_cache(maxsize=256)
+def _second(instant: int) -> str:
+    return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def job_record(job: Job) -> JobRecord:
