@@ -7,10 +7,11 @@ change is on disk. Only this task touches the machine, so there is no lock.
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
+from dispatcher.batch import Posted, Waiting, Work
 from dispatcher.core import messages as m
 from dispatcher.core.live import NUMBERS_PER_START
 from dispatcher.core.machine import Machine
@@ -37,67 +38,6 @@ class QueueStatus(Value, frozen=True):
     pending: int
 
 
-class _Waiting:
-    """A request in the inbox, and its answer once the batch is saved."""
-
-    __slots__ = ("answered", "error", "message", "reply")
-
-    def __init__(self, message: m.Request) -> None:
-        self.message: m.Message = message
-        self.answered = trio.Event()
-        self.reply: m.Reply = None
-        self.error: DispatcherError | None = None
-
-
-class _Posted:
-    """A fact in the inbox, and whom to tell when it is saved."""
-
-    __slots__ = ("message", "saved")
-
-    def __init__(self, message: m.Fact, saved: Callable[[], None] | None) -> None:
-        self.message: m.Message = message
-        self.saved = saved
-
-
-class _Work:
-    """What one batch has gathered, in the order in which it will be carried out."""
-
-    def __init__(self) -> None:
-        self.saves: dict[int, Job] = {}
-        self.paused: dict[str, bool] = {}
-        self.loads: list[tuple[str, int, int]] = []
-        self.runs: list[m.Effect] = []
-        self.tells: list[Job] = []
-        self.done: list[_Waiting | _Posted] = []
-        self.touched: set[int | str] = set()
-
-    def add(self, effects: Iterable[m.Effect], entry: _Waiting | _Posted | None) -> None:
-        """Sort the effects of one message."""
-        for effect in effects:
-            match effect:
-                case m.Save(job=job):
-                    self.saves[job.number] = job
-                    self.touched.update((job.number, job.key))
-                case m.SavePaused(queue=queue, paused=paused):
-                    self.paused[queue] = paused
-                case m.Tell(job=job):
-                    self.tells.append(job)
-                case m.Load(queue=queue, after=after, count=count):
-                    self.loads.append((queue, after, count))
-                case m.Answer(reply=reply):
-                    if isinstance(entry, _Waiting):
-                        entry.reply = reply
-                case _:
-                    self.runs.append(effect)
-        if entry is not None:
-            self.done.append(entry)
-
-    @property
-    def changes_disk(self) -> bool:
-        """Whether there is anything to save or to read."""
-        return bool(self.saves or self.paused or self.loads)
-
-
 class Engine:
     """Bring messages to the machine and effects to the store, the hub and the workers.
 
@@ -122,7 +62,7 @@ class Engine:
         self._boot_id = boot_id
         self._machine = self._load(restored, queues, restored.generation * NUMBERS_PER_START)
         self._is_stale = False
-        self._inbox: deque[_Waiting | _Posted] = deque()
+        self._inbox: deque[Waiting | Posted] = deque()
         self._arrived = trio.Event()
 
     # --- the door ---------------------------------------------------------------------------
@@ -142,7 +82,7 @@ class Engine:
         """Apply requests in order, saved together as far as they fit; one answer for each."""
         if len(self._inbox) + len(requests) > INBOX:
             raise Refused(f"{len(self._inbox)} requests are waiting already; try again in a moment")
-        entries = [_Waiting(request) for request in requests]
+        entries = [Waiting(request) for request in requests]
         self._inbox.extend(entries)
         self._arrived.set()
         for entry in entries:
@@ -151,7 +91,7 @@ class Engine:
 
     def post(self, fact: m.Fact, saved: Callable[[], None] | None = None) -> None:
         """Bring a fact; `saved` is called when it is on disk. Facts are never refused."""
-        self._inbox.append(_Posted(fact, saved))
+        self._inbox.append(Posted(fact, saved))
         self._arrived.set()
 
     @property
@@ -189,14 +129,14 @@ class Engine:
     async def _begin(self) -> None:
         """Settle what a worker may have, and start what may start."""
         self._runner.adopt(self._machine.unsettled())
-        work = _Work()
+        work = Work()
         work.add(self._machine.start_all(self._clock()), None)
         await self._carry_out(work)
 
     async def _batch(self) -> bool:
         """Handle what has gathered; False if the store failed, and all is as it was before."""
         batch = [self._inbox.popleft() for _ in range(min(BATCH, len(self._inbox)))]
-        work = _Work()
+        work = Work()
         try:
             if self._is_stale:
                 await self._start_over()
@@ -216,17 +156,17 @@ class Engine:
             return False
         return True
 
-    def _handle(self, entry: _Waiting | _Posted, found: Mapping[int | str, Job], work: _Work) -> None:
+    def _handle(self, entry: Waiting | Posted, found: Mapping[int | str, Job], work: Work) -> None:
         try:
             effects = self._machine.handle(entry.message, found)
         except DispatcherError as error:
-            if not isinstance(entry, _Waiting):
+            if not isinstance(entry, Waiting):
                 raise
             entry.error = error
             effects = []
         work.add(effects, entry)
 
-    async def _carry_out(self, work: _Work) -> None:
+    async def _carry_out(self, work: Work) -> None:
         """Save; then start and stop, and acknowledge facts; then tell; then answer."""
         if work.changes_disk:
             machine = self._machine
@@ -234,17 +174,17 @@ class Engine:
             loaded = await self._store.commit(batch, work.loads)
             for (queue, _, _), jobs in zip(reversed(work.loads), reversed(loaded), strict=True):
                 # In front: what was read is true only until the next message.
-                self._inbox.appendleft(_Posted(m.Loaded(queue, jobs, self._clock()), None))
+                self._inbox.appendleft(Posted(m.Loaded(queue, jobs, self._clock()), None))
         for effect in work.runs:
             self._run_effect(effect)
         for entry in work.done:
-            if isinstance(entry, _Posted) and entry.saved is not None:
+            if isinstance(entry, Posted) and entry.saved is not None:
                 entry.saved()
         self._runner.flush()
         for job in work.tells:
             self._hub.tell(job)
         for entry in work.done:
-            if isinstance(entry, _Waiting):
+            if isinstance(entry, Waiting):
                 entry.answered.set()
 
     def _run_effect(self, effect: m.Effect) -> None:
@@ -264,7 +204,7 @@ class Engine:
 
     # --- when the store fails ---------------------------------------------------------------
 
-    def _give_back(self, batch: Sequence[_Waiting | _Posted], failure: StoreFailed) -> None:
+    def _give_back(self, batch: Sequence[Waiting | Posted], failure: StoreFailed) -> None:
         """Refuse the requests of a batch that could not be saved; keep its facts for later.
 
         The machine is ahead of the disk now, so it is thrown away before anything else is done.
@@ -272,7 +212,7 @@ class Engine:
         _log.error("%s", failure.sentence)
         self._is_stale = True
         for entry in reversed(batch):
-            if isinstance(entry, _Waiting):
+            if isinstance(entry, Waiting):
                 entry.error = entry.error or failure
                 entry.answered.set()
             elif not isinstance(entry.message, m.Loaded | m.WorkerReported):  # both come anew
