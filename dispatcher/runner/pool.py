@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 import trio
 
 from dispatcher.core import messages as m
-from dispatcher.core.model import Job, Pending, Running
+from dispatcher.core.model import Job
 from dispatcher.logs.news import LogNews
-from dispatcher.logs.reading import log_path
 from dispatcher.runner import wire_facts
+from dispatcher.runner.orders import handover_of, returned, start_order, worker_of
 from dispatcher.runner.place import Place
 from dispatcher.runner.settling import Settling
 from dispatcher.runner.spawning import Spawning
@@ -25,7 +25,6 @@ from dispatcher.settings import Settings
 WARM = 2  # idle workers that are kept
 IDLE_LIMIT = 60.0  # seconds after which further idle workers go home
 CONNECT_LIMIT = 10.0  # seconds that a new worker has to connect
-COMMAND_UMASK = 0o022
 
 _log = logging.getLogger("dispatcher.runner")
 
@@ -45,8 +44,8 @@ class Pool:
         self._assigned: dict[int, dict[int, Job]] = {}
         self._fresh: dict[int, list[Job]] = {}  # forked and not yet connected: what waits for them
         self._dead: set[int] = set()  # settled, but the machine may not know it yet
-        self._spawning = Spawning(place.state_dir)
-        self._settling = Settling(place, settings)
+        self._spawning = Spawning(place.state_dir, self._spawner_died)
+        self._settling = Settling(place, settings, self._links.__contains__)
         self._nursery: trio.Nursery | None = None
 
     def report_to(self, post: Post) -> None:
@@ -75,14 +74,14 @@ class Pool:
 
     def start(self, job: Job) -> None:
         """Hand a saved job to its worker, forking it first if it is new."""
-        worker = _worker_of(job)
+        worker = worker_of(job)
         self._assigned.setdefault(worker, {})[job.number] = job
         if worker in self._links:
             self._send_start(self._links[worker], job)
         elif worker in self._fresh:
             self._fresh[worker].append(job)
         elif worker in self._dead:
-            self._post(_returned(job), None)
+            self._post(returned(job), None)
         elif not self._settling.is_settling(worker):  # else the job is settled with its others
             self.fork(worker)
             self._fresh[worker].append(job)
@@ -120,7 +119,7 @@ class Pool:
         """Settle jobs that a worker has or may have: ask the living, read the journals of the dead."""
         self._assigned.clear()
         for job in jobs:
-            self._assigned.setdefault(_worker_of(job), {})[job.number] = job
+            self._assigned.setdefault(worker_of(job), {})[job.number] = job
         for link in self._links.values():
             self._report(link)
         for worker in self._assigned:
@@ -141,12 +140,8 @@ class Pool:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(link.push_on)
             async for lines in link.pieces():
-                try:
-                    self._take(link, lines)
-                    self.flush()
-                except ValueError as error:
-                    _log.error("worker %d sends what cannot be read: %s", link.worker, error)
-                    break
+                self._take(link, lines)
+                self.flush()
             nursery.cancel_scope.cancel()
         link.close()
         if self._links.get(link.worker) is link:
@@ -158,35 +153,40 @@ class Pool:
         facts: list[m.Fact] = []
         newest = 0
         for raw in lines:
-            line = wire_facts.decode(raw)
+            try:
+                line = wire_facts.decode(raw)
+                fact = wire_facts.fact_of(line, link.worker)
+            except ValueError as error:
+                # Acknowledged with the next one: repeating it would not make it readable.
+                _log.error("worker %d says what cannot be read, %r: %s", link.worker, raw[:200], error)
+                continue
+            newest = max(newest, line.seq)
             if line.hello is not None:
                 self._greet(link, line.hello, line.jobs)
-            elif line.fact is not None:
-                newest = max(newest, line.seq)
-                fact = wire_facts.fact_of(line, link.worker)
-                if fact is not None:
-                    facts.append(fact)
-            elif line.log is not None:
+            elif fact is not None:
+                facts.append(fact)
+            elif line.fact is None and line.log is not None:
                 self._news.grew(line.log, line.length)
         ended = [fact.job for fact in facts if isinstance(fact, m.JobEnded | m.JobReturned)]
+        for number in ended:
+            # Now, not when it is saved: by then a job that came back may be here again.
+            link.known.discard(number)
+            self._assigned.get(link.worker, {}).pop(number, None)
+            self._news.ended(number)
         for fact in facts[:-1]:
             self._post(fact, None)
         if facts:
-            self._post(facts[-1], lambda: self._saved(link, newest, ended))
+            self._post(facts[-1], lambda: self._saved(link, newest))
         elif newest:
             self._put(link, {"do": "ack", "seq": newest})
-        for number in ended:
-            self._assigned.get(link.worker, {}).pop(number, None)
-            self._news.ended(number)
         link.last_busy = trio.current_time()
 
     def _put(self, link: WorkerLink, message: Mapping[str, object]) -> None:
         link.put(message)
         self._unflushed.add(link)
 
-    def _saved(self, link: WorkerLink, newest: int, ended: Sequence[int]) -> None:
+    def _saved(self, link: WorkerLink, newest: int) -> None:
         self._put(link, {"do": "ack", "seq": newest})
-        link.known.difference_update(ended)
         if link.is_late and not link.known:
             link.is_late = False  # what it ended may be unknown to the machine, that it is free must not be
             self._report(link)
@@ -210,33 +210,14 @@ class Pool:
         missing = [job for number, job in assigned.items() if number not in link.known]
         for job in missing:
             del assigned[job.number]
-        pairs = tuple((job.number, _handover_of(job)) for job in missing)
+        pairs = tuple((job.number, handover_of(job)) for job in missing)
         known = tuple(sorted(link.known))
         self._post(m.WorkerReported(link.worker, known, pairs, time.time()), None)
 
     def _send_start(self, link: WorkerLink, job: Job) -> None:
-        settings = self._settings()
-        queue = next((one for one in settings.queues if one.name == job.queue), None)
         link.known.add(job.number)
         link.last_busy = trio.current_time()
-        self._put(
-            link,
-            {
-                "do": "start",
-                "job": job.number,
-                "handover": _handover_of(job),
-                "commands": [command.argv for command in job.commands],
-                "cwd": job.submission.cwd,
-                "env": dict(settings.environment) | dict(job.submission.env),
-                "umask": COMMAND_UMASK,
-                "log": str(log_path(settings.log_dir, job.number)),
-                "cap": settings.limits.log_cap_bytes,
-                "tail": settings.limits.log_tail_bytes,
-                "mark": f"{self._place.installation}:{job.number}",
-                "leftovers": queue.leftovers if queue else "keep",
-                "grace": queue.grace if queue else 10.0,
-            },
-        )
+        self._put(link, start_order(job, self._settings(), self._place))
 
     # --- workers that are not there -----------------------------------------------------------
 
@@ -245,9 +226,16 @@ class Pool:
         with trio.move_on_after(CONNECT_LIMIT):
             await self._settling.wait_until_back(worker)
             return
-        _log.error("worker %d did not connect within %.0f s", worker, CONNECT_LIMIT)
-        self._fresh.pop(worker, None)
-        self._settle(worker)
+        self._give_up(worker)
+
+    def _give_up(self, worker: int) -> None:
+        if self._fresh.pop(worker, None) is not None:
+            _log.error("worker %d did not come up", worker)
+            self._settle(worker)
+
+    def _spawner_died(self) -> None:
+        for worker in list(self._fresh):
+            self._give_up(worker)
 
     def _settle(self, worker: int) -> None:
         if self._settling.begin(worker):
@@ -279,20 +267,6 @@ class Pool:
         if self._nursery is None:
             raise RuntimeError("the pool is not running")
         self._nursery.start_soon(task, worker)  # type: ignore[arg-type]
-
-
-def _worker_of(job: Job) -> int:
-    if job.worker is None:
-        raise ValueError(f"job {job.number} is with no worker")
-    return job.worker
-
-
-def _handover_of(job: Job) -> int:
-    return job.phase.handover if isinstance(job.phase, Pending | Running) else 0
-
-
-def _returned(job: Job) -> m.JobReturned:
-    return m.JobReturned(job.number, _worker_of(job), _handover_of(job), time.time())
 
 
 def _nowhere(fact: m.Fact, _saved: Callable[[], None] | None) -> None:

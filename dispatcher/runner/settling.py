@@ -32,9 +32,12 @@ Post = Callable[[m.Fact, Callable[[], None] | None], None]
 class Settling:
     """The workers that are waited for or read about."""
 
-    def __init__(self, place: Place, settings: Callable[[], Settings]) -> None:
+    def __init__(
+        self, place: Place, settings: Callable[[], Settings], is_connected: Callable[[int], bool]
+    ) -> None:
         self._place = place
         self._settings = settings
+        self._is_connected = is_connected
         self._back: dict[int, trio.Event] = {}
         self._settling: set[int] = set()
         self._silent: set[int] = set()
@@ -89,7 +92,7 @@ class Settling:
         """Wait until a worker is back (True) or its lock is free (False)."""
         path = self._place.journal(worker)
         deadline = trio.current_time() + SILENCE
-        while journal.is_locked(path):
+        while not self._is_connected(worker) and journal.is_locked(path):
             with trio.move_on_after(PROBE):
                 await self.wait_until_back(worker)
                 return True
@@ -100,7 +103,7 @@ class Settling:
                 for job in jobs().values():
                     if isinstance(job.phase, Running) and job.phase.stop is not None:
                         self.kill_if_silent(worker)
-        return False
+        return self._is_connected(worker)
 
     async def _stop_remains(self, worker: int, jobs: Mapping[int, Job]) -> None:
         """Stop what is left of the command that the journal calls running."""

@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import trio
@@ -18,10 +19,11 @@ _log = logging.getLogger("dispatcher.runner")
 
 
 class Spawning:
-    """The spawner process of this supervisor."""
+    """The spawner process of this supervisor. `on_death` is called when one has ended by itself."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, on_death: Callable[[], None]) -> None:
         self._state_dir = state_dir
+        self._on_death = on_death
         self._wanted: list[int] = []
         self._asked = trio.Event()
 
@@ -52,6 +54,7 @@ class Spawning:
                     with trio.CancelScope(shield=True):
                         await process.stdin.aclose()
             _log.warning("the spawner ended with %s; starting another", process.returncode)
+            self._on_death()
             await trio.sleep(PAUSE)
 
     async def _pass_on(self, process: trio.Process) -> None:

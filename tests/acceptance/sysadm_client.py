@@ -10,6 +10,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,16 @@ def golden(name: str) -> Any:
     return json.loads((DATA / name).read_text())
 
 
+def documented(name: str) -> str:
+    """Read what the documentation of the protocol has a client send."""
+    return (DATA / "documented" / name).read_text()
+
+
+def answer_to(name: str) -> Any:
+    """Give the documented answer."""
+    return golden(f"documented/{name}.answer.json")
+
+
 def tls_context(daemon: Daemon) -> ssl.SSLContext:
     """Trust the certificate that the daemon has made for itself, and no other."""
     return ssl.create_default_context(cafile=daemon.state_dir / "tls.crt")
@@ -43,24 +54,27 @@ class Client:
     """One connection; logged in unless `account` is None. To be used in a `with`."""
 
     def __init__(
-        self, daemon: Daemon, account: Account | None = FULL, socket: ClientConnection | None = None
+        self, daemon: Daemon, account: Account | None = FULL, opening: AbstractContextManager | None = None
     ) -> None:
-        self.socket = socket or connect(
+        self.token = ""
+        self._account = account
+        self._opening = opening or connect(
             f"wss://localhost:{daemon.tls_port}/", ssl=tls_context(daemon), compression=None
         )
-        self.token = ""
+        self._closing = ExitStack()
         self._answers: deque[Fields] = deque()
         self._events: deque[Fields] = deque()
-        if account is not None:
-            answer = self.log_in(account)
-            assert answer["name"] == "response", answer
-            self.token = answer["args"][0]
 
     def __enter__(self) -> "Client":
+        self.socket: ClientConnection = self._closing.enter_context(self._opening)
+        if self._account is not None:
+            answer = self.log_in(self._account)
+            assert answer["name"] == "response", answer
+            self.token = answer["args"][0]
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.socket.close()
+        self._closing.close()
 
     def log_in(self, account: Account) -> Fields:
         """Answer of rpc/auth."""

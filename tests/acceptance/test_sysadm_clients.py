@@ -1,55 +1,14 @@
-"""SysAdm's documented messages, said to a real daemon by clients that are not ours: `websockets` and curl."""
+"""SysAdm's documented messages, said to a real daemon by a client that is not ours: `websockets` over wss."""
 
-import json
-import subprocess
 import time
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from tests.acceptance.sysadm_client import DATA, Client, call, golden, without_times
-from tests.daemon import FULL, READ, Account, Daemon
+from tests.acceptance.sysadm_client import Client, answer_to, call, documented, golden, without_times
+from tests.daemon import READ
 
 KEY = "sysadm_pkg_install-{9c079421-ace9-4b6e-8870-d023b48f4c49}"
-COLONS = Account("colons", "a:b::c:")
 SHOW_ARGUMENTS = """printf '[%s]' "$@"; echo"""
-
-
-def documented(name: str) -> str:
-    return (DATA / "documented" / name).read_text()
-
-
-def answer_to(name: str) -> object:
-    return golden(f"documented/{name}.answer.json")
-
-
-class Answer(NamedTuple):
-    line: str
-    headers: dict[str, str]
-    body: str
-
-
-def curl(
-    daemon: Daemon, *options: str, account: Account | None = FULL, path: str = "/rpc/dispatcher"
-) -> Answer:
-    """Send a request over https; the certificate is checked."""
-    login = ["-u", f"{account.name}:{account.password}"] if account else []
-    done = subprocess.run(
-        ["curl", "-sSi", "--max-time", "20", "--cacert", str(daemon.state_dir / "tls.crt"), *login, *options]
-        + [f"https://localhost:{daemon.tls_port}{path}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    head, _, body = done.stdout.replace("\r\n", "\n").partition("\n\n")
-    line, *headers = head.split("\n")
-    return Answer(line, {name.lower(): value for name, _, value in (h.partition(": ") for h in headers)}, body)
-
-
-def indented(answer: object) -> str:
-    return json.dumps(answer, indent=4, sort_keys=True, ensure_ascii=False)
 
 
 # --- the documented calls -------------------------------------------------------------------------
@@ -69,27 +28,6 @@ def test_the_documented_calls_get_the_documented_answers_over_wss(daemon):
         assert client.list_jobs() == {"jobs": {}}
         # A second kill is no error: what has ended is left out.
         assert client.ask(documented("kill.request.json"))["args"] == {"killed": {"jobs": []}}
-
-
-def test_the_documented_calls_get_the_documented_answers_from_curl_over_https(daemon):
-    daemon.script("pkg", "exec sleep 1000")
-    with Client(daemon, READ) as listener:
-        listener.subscribe()
-        started = curl(daemon, "-X", "PUT", "-d", documented("run.request.json"))
-        listener.begun(KEY)
-        listed = curl(daemon, "-X", "PUT", "-d", documented("list.rest.json"))
-        listed_by_another = listener.ask(documented("list.request.json"))
-        killed = curl(daemon, "-X", "PUT", "-d", documented("kill.rest.json"))
-        end = listener.finished(KEY)
-
-    assert json.loads(started.body) == answer_to("run")  # with `args` in the body its id comes back
-    assert listed.line == "HTTP/1.1 200 OK"
-    assert listed.headers["content-type"] == "text/json; charset=utf-8"
-    assert listed.headers["content-length"] == str(len(listed.body))
-    assert listed.body == indented(answer_to("list") | {"id": ""})
-    assert listed_by_another == answer_to("list")  # the same queues for REST and WebSocket
-    assert killed.body == indented(answer_to("kill") | {"id": ""})
-    assert end["outcome"] == "killed"
 
 
 def test_the_documented_subscriptions_get_the_documented_answers(daemon):
@@ -136,7 +74,9 @@ def test_the_events_of_three_commands_have_exactly_these_frames_and_keys(daemon)
 
 
 def test_the_documented_events_come_word_for_word(daemon):
-    daemon.script("<command", """[ "$1" = "1>" ] && echo "<log after running command1>" || echo "<log for command2>" """)
+    daemon.script(
+        "<command", """[ "$1" = "1>" ] && echo "<log after running command1>" || echo "<log for command2>" """
+    )
     wanted = golden("documented/events.json")
     with Client(daemon) as client:
         client.ask(documented("subscribe.request.json"))
@@ -231,7 +171,7 @@ def test_what_cannot_run_is_refused_by_name_and_the_rest_runs(daemon):
     assert "'timeout'" in answer["rejected"]["late"]
     assert "commands, queue, cwd, env" in answer["rejected"]["late"]
     assert "nowhere" in answer["rejected"]["lost"]
-    assert "no_queue, pkg_queue, iocage_queue" in answer["rejected"]["lost"]
+    assert "iocage_queue, no_queue, pkg_queue" in answer["rejected"]["lost"]
     assert "pkg_queue" in answer["rejected"]["mixed"]
     assert "iocage_queue" in answer["rejected"]["mixed"]
 

@@ -1,0 +1,48 @@
+"""What a worker is told about a job, and what a job says of its worker."""
+
+import time
+
+from dispatcher.core import messages as m
+from dispatcher.core.model import Job, Pending, Running
+from dispatcher.logs.reading import log_path
+from dispatcher.runner.place import Place
+from dispatcher.settings import Queue, Settings
+
+COMMAND_UMASK = 0o022
+
+
+def start_order(job: Job, settings: Settings, place: Place) -> dict[str, object]:
+    """Give the order to run a job: everything that a worker must know of it."""
+    queue = next((one for one in settings.queues if one.name == job.queue), Queue(job.queue))
+    return {
+        "do": "start",
+        "job": job.number,
+        "handover": handover_of(job),
+        "commands": [command.argv for command in job.commands],
+        "cwd": job.submission.cwd,
+        "env": dict(settings.environment) | dict(job.submission.env),
+        "umask": COMMAND_UMASK,
+        "log": str(log_path(settings.log_dir, job.number)),
+        "cap": settings.limits.log_cap_bytes,
+        "tail": settings.limits.log_tail_bytes,
+        "mark": f"{place.installation}:{job.number}",
+        "leftovers": queue.leftovers,
+        "grace": queue.grace,
+    }
+
+
+def worker_of(job: Job) -> int:
+    """Name the worker that a job is with."""
+    if job.worker is None:
+        raise ValueError(f"job {job.number} is with no worker")
+    return job.worker
+
+
+def handover_of(job: Job) -> int:
+    """Give the number of the hand-over that a job is in; 0 if it is in none."""
+    return job.phase.handover if isinstance(job.phase, Pending | Running) else 0
+
+
+def returned(job: Job) -> m.JobReturned:
+    """Say that the worker of a job never got it."""
+    return m.JobReturned(job.number, worker_of(job), handover_of(job), time.time())
