@@ -15,12 +15,14 @@ import msgspec
 from dispatcher.errors import SettingsError
 from dispatcher.setting_keys import LIMITS, TLS, TOP
 from dispatcher.setting_sections import (
+    read_auth,
     read_environment,
     read_listeners,
     read_queues,
     read_routes,
 )
 from dispatcher.setting_values import is_too_long, read_section
+from dispatcher.setting_watch import read_audit, read_sysadm, read_watch
 from dispatcher.settings import DEFAULT_PATH, Limits, Settings, Tls
 from dispatcher.settings_report import describe, warnings
 from dispatcher.yaml_reader import Entry, Source, parse, read_file
@@ -88,8 +90,12 @@ def _settings(path: Path | None, root: Entry | None, given: Mapping[str, Path]) 
         queues=queues,
         routes=read_routes(sections.get("routes"), [queue.name for queue in queues]),
         environment=read_environment(sections.get("environment"), _default_environment()),
+        auth=read_auth(sections.get("auth")),
         limits=_read_limits(sections.get("limits")),
         tls=_read_tls(sections.get("tls")),
+        sysadm=read_sysadm(sections.get("sysadm")),
+        watch=read_watch(sections.get("watch")),
+        audit=read_audit(sections.get("audit")),
     )
 
 

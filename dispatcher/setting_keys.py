@@ -7,7 +7,15 @@ the meaning. `low` and `high` are in the unit of the value: bytes, seconds, days
 from enum import Enum, auto
 
 from dispatcher.core.model import Leftovers, OnDuplicate, Queue, Value
-from dispatcher.settings import Limits, Listener
+from dispatcher.settings import (
+    AuditFiles,
+    Auth,
+    LifePreserverWatch,
+    Limits,
+    Listener,
+    Sysadm,
+    SystemStateWatch,
+)
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -42,7 +50,11 @@ class Key(Value, frozen=True):
 
 _QUEUE = Queue("")
 _LIMITS = Limits()
+_AUTH = Auth()
 _LISTENER = Listener()
+_STATE = SystemStateWatch()
+_PRESERVER = LifePreserverWatch()
+_AUDIT = AuditFiles()
 
 TOP = (
     Key("queues", Kind.SECTION, "the queues, by name; no_queue, pkg_queue and iocage_queue always exist"),
@@ -52,7 +64,11 @@ TOP = (
     Key("state_dir", Kind.PATH, "the store, locks and journals; a directory of the system by default"),
     Key("log_dir", Kind.PATH, "the logs of jobs; a directory of the system by default"),
     Key("accounts", Kind.PATH, "the file with accounts; by default state_dir/accounts"),
+    Key("auth", Kind.SECTION, "who gets in, and what guessing costs"),
     Key("tls", Kind.SECTION, "a certificate of your own; by default a self-signed one is made and kept"),
+    Key("sysadm", Kind.SECTION, "SysAdm's protocol, where its documents and its clients disagree"),
+    Key("watch", Kind.SECTION, "what is watched besides jobs, for SysAdm's events"),
+    Key("audit", Kind.SECTION, "how much is kept of the audit, log_dir/audit.log"),
     Key("limits", Kind.SECTION, "bounds that keep one client from hurting the others"),
 )
 QUEUE = (
@@ -94,12 +110,54 @@ TLS = (
     Key("certificate", Kind.PATH, "PEM file of the certificate and its chain"),
     Key("key", Kind.PATH, "PEM file of the private key"),
 )
+AUTH = (
+    Key("methods", Kind.SECTION, "how passwords are checked, in this order: accounts, pam, or both"),
+    Key("full_groups", Kind.SECTION, "users of the system in these groups may do all; root may always"),
+    Key("read_groups", Kind.SECTION, "users of the system in these groups may list, listen and read logs"),
+    Key(
+        "loopback",
+        Kind.CHOICE,
+        "let a local user in as itself without a password, over loopback and the Unix socket, or not",
+        _AUTH.loopback,
+        choices=("owner", "off"),
+    ),
+    Key("token_time", Kind.DURATION, "how long a token lives without use", _AUTH.token_time, 1, 86_400),
+    Key("failures", Kind.COUNT, "failed logins after which an address is refused", _AUTH.failures, 1, 10**6),
+    Key("window", Kind.DURATION, "failures further apart than this do not add up", _AUTH.window, 1, 86_400),
+    Key("block", Kind.DURATION, "how long such an address is refused", _AUTH.block, 1, 30 * 86_400),
+)
 LIMITS = (
     # 8 MiB is also the longest line between supervisor and worker.
     Key("message_bytes", Kind.SIZE, "one message or request", _LIMITS.message_bytes, 4 * KIB, 8 * MIB),
     Key("commands_per_job", Kind.COUNT, "commands in one job", _LIMITS.commands_per_job, 1, 100_000),
     Key("list_jobs", Kind.COUNT, "jobs of a queue in one list", _LIMITS.list_jobs, 1, 1_000_000),
     Key("connections", Kind.COUNT, "clients at once", _LIMITS.connections, 1, 1_000_000),
+    Key(
+        "connections_per_address",
+        Kind.COUNT,
+        "clients at once from one address",
+        _LIMITS.connections_per_address,
+        1,
+        1_000_000,
+    ),
+    Key("login_bytes", Kind.SIZE, "one message before the login", _LIMITS.login_bytes, KIB, 8 * MIB),
+    Key("login_time", Kind.DURATION, "time to log in (SysAdm)", _LIMITS.login_time, 0.1, 3600),
+    Key(
+        "idle_time",
+        Kind.DURATION,
+        "how long a client may be silent, pongs included (SysAdm)",
+        _LIMITS.idle_time,
+        0.1,
+        86_400,
+    ),
+    Key(
+        "ping_time",
+        Kind.DURATION,
+        "time between pings, and until a pong is missed",
+        _LIMITS.ping_time,
+        0.1,
+        600,
+    ),
     Key("outbox_bytes", Kind.SIZE, "what waits for one slow client", _LIMITS.outbox_bytes, 4 * KIB, GIB),
     Key("send_timeout", Kind.DURATION, "how long a client may not read", _LIMITS.send_timeout, 0.1, 3600),
     Key("log_cap_bytes", Kind.SIZE, "log kept of one command", _LIMITS.log_cap_bytes, KIB, 1024 * GIB),
@@ -118,6 +176,41 @@ LIMITS = (
         36_500,
     ),
 )
+SYSADM = (
+    Key(
+        "event_names",
+        Kind.CHOICE,
+        "life-preserver or life_preserver: as the client needs it, both, or always one of the two",
+        Sysadm().event_names,
+        choices=("auto", "both", "hyphen", "underscore"),
+    ),
+)
+WATCH = (
+    Key("system_state", Kind.SECTION, "host name, pools and updates"),
+    Key("life_preserver", Kind.SECTION, "snapshots and replications"),
+)
+SYSTEM_STATE = (
+    Key("enabled", Kind.FLAG, "watch at all", _STATE.enabled),
+    Key("first", Kind.DURATION, "from the start of the daemon to the first event", _STATE.first, 0, 86_400),
+    Key("every", Kind.DURATION, "from one event to the next", _STATE.every, 1, 86_400),
+    Key(
+        "look",
+        Kind.DURATION,
+        "from one look to the next; another host name or health of a pool is told at once",
+        _STATE.look,
+        1,
+        86_400,
+    ),
+    Key("updates", Kind.SECTION, "the command that says whether there are updates; none by default"),
+)
+LIFE_PRESERVER = (
+    Key("enabled", Kind.FLAG, "watch at all", _PRESERVER.enabled),
+    Key("log", Kind.PATH, "the log of life-preserver", _PRESERVER.log),
+)
+AUDIT = (
+    Key("file_bytes", Kind.SIZE, "one file of the audit", _AUDIT.file_bytes, 4 * KIB, GIB),
+    Key("files", Kind.COUNT, "older files that are kept", _AUDIT.files, 0, 1000),
+)
 
 # In the order of the reference page; NAME and N stand for what the file chooses.
 TABLES = {
@@ -125,6 +218,12 @@ TABLES = {
     "/queues/NAME": QUEUE,
     "/routes": ROUTES,
     "/listen/N": LISTEN,
+    "/auth": AUTH,
     "/tls": TLS,
     "/limits": LIMITS,
+    "/sysadm": SYSADM,
+    "/watch": WATCH,
+    "/watch/system_state": SYSTEM_STATE,
+    "/watch/life_preserver": LIFE_PRESERVER,
+    "/audit": AUDIT,
 }

@@ -1,4 +1,4 @@
-"""Read the parts of queues.yaml that name things: queues, routes, listeners and variables."""
+"""Read the parts of queues.yaml that name things: queues, routes, listeners, variables and groups."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,9 +8,9 @@ import msgspec
 
 from dispatcher.core.model import Leftovers, OnDuplicate, Queue
 from dispatcher.core.routing import Routes
-from dispatcher.setting_keys import LISTEN, QUEUE, ROUTES
+from dispatcher.setting_keys import AUTH, LISTEN, QUEUE, ROUTES
 from dispatcher.setting_values import read_section, read_socket_path
-from dispatcher.settings import DEFAULT_QUEUES, Listener
+from dispatcher.settings import DEFAULT_QUEUES, Auth, Listener
 from dispatcher.yaml_reader import Entry, suggest
 
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z", re.ASCII)
@@ -23,6 +23,7 @@ _DEFAULT_TCP = (
 )
 # Each command's mark; with another's value its processes could be taken for another job's.
 _RESERVED = "DISPATCHER_JOB"
+_METHODS = ("accounts", "pam")
 _WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104  their names, not a choice of ours
 
 
@@ -101,6 +102,37 @@ def read_environment(entry: Entry | None, defaults: Mapping[str, str]) -> tuple[
             raise value.wrong("a variable cannot hold a NUL character", "remove it")
         variables[name] = text
     return tuple(variables.items())
+
+
+def read_auth(entry: Entry | None) -> Auth:
+    """Read who gets in; each list is replaced as a whole."""
+    if entry is None:
+        return Auth()
+    values, entries = read_section(entry, AUTH)
+    if "methods" in entries:
+        methods = _read_words(entries["methods"], "[accounts, pam]")
+        for element, word in zip(entries["methods"].elements("a list"), methods, strict=True):
+            if word not in _METHODS:
+                raise element.wrong(f"{word[:40]!r} is not known", suggest(word, _METHODS, "write one of"))
+        if not methods:
+            raise entries["methods"].wrong("nobody could log in", "write [accounts], [pam] or both")
+        values["methods"] = methods
+    for name in ("full_groups", "read_groups"):
+        if name in entries:
+            values[name] = _read_words(entries[name], "[wheel]")
+    return msgspec.structs.replace(Auth(), **values)
+
+
+def _read_words(entry: Entry, example: str) -> tuple[str, ...]:
+    words: list[str] = []
+    for element in entry.elements(f"a list such as {example}"):
+        word = element.text("a name")
+        if not word or not word.isprintable() or word != word.strip():
+            raise element.wrong(f"{word[:40]!r} is no name", f"write a list such as {example}")
+        if word in words:
+            raise element.wrong(f"{word!r} is written twice", "keep one of the two")
+        words.append(word)
+    return tuple(words)
 
 
 def _check_program(place: Entry, name: str) -> None:

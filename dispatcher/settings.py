@@ -28,6 +28,11 @@ class Limits(Value, frozen=True):
     commands_per_job: int = 1000
     list_jobs: int = 10_000
     connections: int = 4096
+    connections_per_address: int = 256
+    login_bytes: int = 64 * 1024
+    login_time: float = 30.0
+    idle_time: float = 1800.0
+    ping_time: float = 30.0
     outbox_bytes: int = 4 * 1024 * 1024
     send_timeout: float = 30.0
     log_cap_bytes: int = 64 * 1024 * 1024
@@ -38,11 +43,61 @@ class Limits(Value, frozen=True):
     keep_days: float = 30.0
 
 
+class Auth(Value, frozen=True):
+    """Who gets in, and how: ways to check a password, levels of groups, and what guessing costs."""
+
+    methods: tuple[str, ...] = ("accounts", "pam")
+    full_groups: tuple[str, ...] = ("wheel",)
+    read_groups: tuple[str, ...] = ("operator",)
+    loopback: str = "owner"
+    token_time: float = 900.0
+    failures: int = 5
+    window: float = 600.0
+    block: float = 3600.0
+
+
 class Tls(Value, frozen=True):
     """A configured certificate; without one a self-signed one is made in the state directory."""
 
     certificate: Path
     key: Path
+
+
+class Sysadm(Value, frozen=True):
+    """How SysAdm's protocol is spoken where its documents and its clients disagree."""
+
+    event_names: str = "auto"  # or both, hyphen, underscore
+
+
+class SystemStateWatch(Value, frozen=True):
+    """When the state of the system is looked at and told. Seconds."""
+
+    enabled: bool = True
+    first: float = 60.0
+    every: float = 900.0
+    look: float = 30.0
+    updates: tuple[str, ...] = ()  # the command that knows whether there are updates
+
+
+class LifePreserverWatch(Value, frozen=True):
+    """Whether and where the log of life-preserver is followed."""
+
+    enabled: bool = True
+    log: Path = Path("/var/log/lpreserver/lpreserver.log")
+
+
+class Watch(Value, frozen=True):
+    """What is watched besides jobs."""
+
+    system_state: SystemStateWatch = SystemStateWatch()
+    life_preserver: LifePreserverWatch = LifePreserverWatch()
+
+
+class AuditFiles(Value, frozen=True):
+    """How much of the audit is kept: the newest file, and `files` older ones."""
+
+    file_bytes: int = 10 * 1024 * 1024
+    files: int = 5
 
 
 DEFAULT_QUEUES = (
@@ -63,8 +118,12 @@ class Settings(Value, frozen=True):
     queues: tuple[Queue, ...] = DEFAULT_QUEUES
     routes: Routes = Routes()
     environment: tuple[tuple[str, str], ...] = ()
+    auth: Auth = Auth()
     limits: Limits = Limits()
     tls: Tls | None = None
+    sysadm: Sysadm = Sysadm()
+    watch: Watch = Watch()
+    audit: AuditFiles = AuditFiles()
 
     @property
     def socket(self) -> Path:
@@ -73,14 +132,20 @@ class Settings(Value, frozen=True):
 
 
 __all__ = [
+    "AuditFiles",
     "DEFAULT_PATH",
     "DEFAULT_QUEUES",
+    "Auth",
     "Leftovers",
+    "LifePreserverWatch",
     "Limits",
     "Listener",
     "OnDuplicate",
     "Queue",
     "Routes",
     "Settings",
+    "Sysadm",
+    "SystemStateWatch",
     "Tls",
+    "Watch",
 ]

@@ -6,10 +6,20 @@ from pathlib import Path
 
 import yaml
 
-from dispatcher.core.model import Queue
-from dispatcher.setting_keys import LIMITS, QUEUE, Key, Kind
+from dispatcher.core.model import Value
+from dispatcher.setting_keys import (
+    AUDIT,
+    AUTH,
+    LIFE_PRESERVER,
+    LIMITS,
+    QUEUE,
+    SYSADM,
+    SYSTEM_STATE,
+    Key,
+    Kind,
+)
 from dispatcher.setting_values import write_size
-from dispatcher.settings import Limits, Listener, Settings
+from dispatcher.settings import Listener, Settings
 
 _LINE_ENDS = frozenset("\x85\u2028\u2029")
 
@@ -27,7 +37,14 @@ def describe(settings: Settings) -> str:
             "look_through": list(settings.routes.look_through),
         },
         "environment": dict(settings.environment),
+        "auth": _describe_table(settings.auth, AUTH),
         "limits": _describe_table(settings.limits, LIMITS),
+        "sysadm": _describe_table(settings.sysadm, SYSADM),
+        "watch": {
+            "system_state": _describe_table(settings.watch.system_state, SYSTEM_STATE),
+            "life_preserver": _describe_table(settings.watch.life_preserver, LIFE_PRESERVER),
+        },
+        "audit": _describe_table(settings.audit, AUDIT),
     }
     if settings.tls:
         written["tls"] = {"certificate": str(settings.tls.certificate), "key": str(settings.tls.key)}
@@ -82,7 +99,7 @@ def _describe_listener(listener: Listener) -> dict[str, object]:
     return described
 
 
-def _describe_table(values: Queue | Limits, keys: tuple[Key, ...]) -> dict[str, object]:
+def _describe_table(values: Value, keys: tuple[Key, ...]) -> dict[str, object]:
     return {key.name: _describe_value(getattr(values, key.name), key) for key in keys}
 
 
@@ -96,7 +113,9 @@ def _describe_value(value: object, key: Key) -> object:
             if key.kind is Kind.DURATION:
                 return f"{plain} s"
             return int(value) if value.is_integer() else plain
-        case str():
+        case tuple():
+            return list(value)
+        case str() | Path():
             return str(value)
         case _:
             return value

@@ -8,6 +8,7 @@ Only this module knows which store and which runner are in use. Shutdown never w
 that job may be the one that restarts us. Jobs stay with their workers.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ from functools import partial
 
 import trio
 
-from dispatcher import settings_report
+from dispatcher import settings_change, settings_report, start_report
 from dispatcher.api.routes import AllRoutes
 from dispatcher.api.service import Service
 from dispatcher.core import messages as m
@@ -57,7 +58,13 @@ def run(settings: Settings, load: Callable[[], Settings]) -> int:
     _prepare_directories(settings)
     _raise_descriptor_limit()
     with SupervisorLock.acquire(settings.state_dir / "lock"):
-        trio.run(_Supervisor(settings, load).run, restrict_keyboard_interrupt_to_checkpoints=True)
+        try:
+            trio.run(_Supervisor(settings, load).run, restrict_keyboard_interrupt_to_checkpoints=True)
+        except BaseExceptionGroup as group:
+            reason = _only_reason(group)
+            if reason is None:
+                raise
+            raise reason from None
     return 0
 
 
@@ -102,21 +109,24 @@ class _Supervisor:
             heart.start_soon(engine.run)
             heart.start_soon(routes.run_feeds)
             heart.start_soon(forget_old_jobs, store, self._current, time.time)
-            await engine.execute(m.Prepare(WARM))
-            _log.info("%s", _what_was_found(restored))
-            await self._serve_clients(routes, signals)
+            await self._serve_clients(engine, routes, signals, start_report.found(restored))
             heart.cancel_scope.cancel()
         _log.info("stopped; running jobs go on with their workers")
 
-    async def _serve_clients(self, routes: AllRoutes, signals: AsyncIterator[int]) -> None:
+    async def _serve_clients(
+        self, engine: Engine, routes: AllRoutes, signals: AsyncIterator[int], found: str
+    ) -> None:
         settings = self._settings
-        context = await trio.to_thread.run_sync(_tls_context, settings)
+        context, certificate = await trio.to_thread.run_sync(_tls_context, settings)
         async with trio.open_nursery() as clients:
             bound = await clients.start(partial(serve, settings.listen, routes, settings.limits, context))
             _note_listening(settings, bound)
-            for sentence in settings_report.warnings(settings):
-                _log.warning("%s", sentence)
-            sys.stderr.write("ready\n")  # for those who wait for it: scripts and tests
+            await engine.execute(m.Prepare(WARM))
+            # Only now, so that a start that fails says why, and nothing else.
+            for sentence in start_report.sentences(settings, found, certificate, bound):
+                _log.info("%s", sentence)
+            _warn(settings)
+            _log.info("ready")  # for those who wait for it: scripts and tests
             async for number in signals:
                 if number == signal.SIGHUP:
                     await self._reload_on_signal()
@@ -131,42 +141,27 @@ class _Supervisor:
     # --- settings, while running --------------------------------------------------------------
 
     async def _reload_on_signal(self) -> None:
-        try:
-            for sentence in await self._reload():
-                _log.info("%s", sentence)
-        except DispatcherError as error:
-            _log.error("cannot reload, the old settings stay in force: %s", error.sentence)
+        # Either way it has been said already.
+        with contextlib.suppress(DispatcherError):
+            await self._reload()
 
     async def _reload(self) -> list[str]:
         """Read the settings again and apply what can be applied now."""
         if self._engine is None or self._routes is None:
             raise StartupError("the daemon is still starting")
-        old, new = self._settings, await trio.to_thread.run_sync(self._load)
-        await self._engine.execute(m.Reconfigure(new.queues, time.time()))
-        sentences = [
-            f"{name} changed: this takes a restart"
-            for name in ("state_dir", "log_dir", "listen", "tls", "accounts")
-            if getattr(old, name) != getattr(new, name)
-        ]
-        self._settings = Settings(
-            source=new.source,
-            state_dir=old.state_dir,
-            log_dir=old.log_dir,
-            accounts=old.accounts,
-            listen=old.listen,
-            queues=new.queues,
-            routes=new.routes,
-            environment=new.environment,
-            limits=new.limits,
-            tls=old.tls,
-        )
-        changed = [
-            f"{name} changed: in force now"
-            for name in ("queues", "routes", "environment", "limits")
-            if getattr(old, name) != getattr(new, name)
-        ]
-        sentences += self._routes.refresh_accounts()
-        return [*changed, *sentences] or ["nothing changed"]
+        try:
+            new = await trio.to_thread.run_sync(self._load)
+            await self._engine.execute(m.Reconfigure(new.queues, time.time()))
+        except DispatcherError as error:
+            error.sentence = f"cannot reload, the old settings stay in force: {error.sentence}"
+            _log.error("%s", error.sentence)
+            raise
+        self._settings, found = settings_change.merge(self._settings, new)
+        sentences = [*found, *self._routes.refresh_accounts()] or ["nothing has changed"]
+        for sentence in sentences:
+            _log.info("%s", sentence)
+        _warn(new)
+        return sentences
 
 
 def _leave_the_job_that_started_us() -> None:
@@ -180,11 +175,10 @@ def _leave_the_job_that_started_us() -> None:
 
 
 def _prepare_directories(settings: Settings) -> None:
-    for path, mode, key in ((settings.state_dir, 0o700, "state_dir"), (settings.log_dir, 0o750, "log_dir")):
+    for path, key in ((settings.state_dir, "state_dir"), (settings.log_dir, "log_dir")):
         try:
             if not path.is_dir():
-                path.mkdir(parents=True)
-                path.chmod(mode)
+                path.mkdir(mode=0o700, parents=True)
         except OSError as error:
             raise StartupError(
                 f"cannot make {key} {path}: {error.strerror}; choose another in queues.yaml"
@@ -201,19 +195,20 @@ def _raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _tls_context(settings: Settings) -> ssl.SSLContext | None:
+def _tls_context(settings: Settings) -> tuple[ssl.SSLContext | None, tls.Certificate | None]:
     if not any(listener.tls for listener in settings.listen if listener.path is None):
-        return None
+        return None, None
     if settings.tls is not None:
-        return tls.make_context(settings.tls.certificate, settings.tls.key)
+        path, key = settings.tls.certificate, settings.tls.key
+        context = tls.make_context(path, key)
+        return context, tls.Certificate(path, key, tls.fingerprint(path))
     certificate = tls.self_signed(settings.state_dir)
-    _log.info("certificate %s, SHA-256 %s", certificate.certificate, certificate.fingerprint)
-    return tls.make_context(certificate.certificate, certificate.key)
+    return tls.make_context(certificate.certificate, certificate.key), certificate
 
 
-def _what_was_found(restored: Restored) -> str:
-    running, waiting = len(restored.active), sum(restored.waiting.values())
-    return f"{running} jobs to take over, {waiting} pending" if running or waiting else "no jobs from before"
+def _warn(settings: Settings) -> None:
+    for sentence in settings_report.warnings(settings):
+        _log.warning("%s", sentence)
 
 
 def _note_listening(settings: Settings, bound: Sequence[Listener]) -> None:
@@ -222,7 +217,22 @@ def _note_listening(settings: Settings, bound: Sequence[Listener]) -> None:
         {"unix": str(one.path)} if one.path else {"address": one.address, "port": one.port, "tls": one.tls}
         for one in bound
     ]
-    (settings.state_dir / LISTENING).write_text(json.dumps(entries) + "\n")
+    path = settings.state_dir / LISTENING
+    try:
+        path.write_text(json.dumps(entries) + "\n")
+    except OSError as error:
+        raise StartupError(f"cannot write {path}: {error.strerror}; make room in state_dir") from error
+
+
+def _only_reason(group: BaseExceptionGroup[BaseException]) -> DispatcherError | None:
+    """Give the sentence that ended all nurseries; None if it was a fault, which has to be seen whole."""
+    reasons, others = group.split((StartupError, StoreFailed))
+    if others is not None:
+        return None
+    first: BaseException | None = reasons
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first if isinstance(first, DispatcherError) else None
 
 
 __all__ = ["StoreFailed", "run"]

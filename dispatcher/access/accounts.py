@@ -6,17 +6,16 @@ read again when it has changed, so `dispatcher passwd` needs no restart; replace
 
 import base64
 import binascii
-import contextlib
 import hashlib
 import hmac
 import logging
 import os
 import secrets
 import stat
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from dispatcher.access.files import replace_file
 from dispatcher.access.roles import Level
 from dispatcher.core.model import Value
 from dispatcher.errors import InvalidRequest, NotFound, SettingsError
@@ -74,7 +73,7 @@ class Accounts:
             self._replace({})
             return
         except OSError as error:
-            raise SettingsError(f"{self._path}: cannot read the accounts: {error.strerror}") from error
+            raise SettingsError(_unreadable(self._path, error)) from error
         seen = (found.st_mtime_ns, found.st_ino, found.st_size, found.st_mode, found.st_uid)
         if seen == self._seen:
             return
@@ -126,7 +125,13 @@ class Accounts:
         if lines and not lines[-1].endswith("\n"):
             lines[-1] += "\n"
         others = [other for other in lines if other.split(":", 1)[0].strip() != name]
-        _replace_file(self._path, "".join([*others, line]))
+        try:
+            replace_file(self._path, "".join([*others, line]))
+        except OSError as error:
+            raise SettingsError(
+                f"{self._path}: cannot write the accounts: {error.strerror}; "
+                "be root or the daemon's user, or set `accounts` to another file"
+            ) from error
         self.load()
 
     def _replace(self, accounts: dict[str, Account]) -> None:
@@ -150,6 +155,13 @@ def _check_trust(path: Path, found: os.stat_result) -> None:
         )
 
 
+def _unreadable(path: Path, error: OSError) -> str:
+    return (
+        f"{path}: cannot read the accounts: {error.strerror}; "
+        "be root or the daemon's user, or set `accounts` to a file"
+    )
+
+
 def _read(path: Path) -> list[Account]:
     try:
         with path.open("rb") as file:
@@ -157,7 +169,7 @@ def _read(path: Path) -> list[Account]:
             _check_trust(path, os.fstat(file.fileno()))
             lines = file.read().decode("utf-8").splitlines()
     except OSError as error:
-        raise SettingsError(f"{path}: cannot read the accounts: {error.strerror}") from error
+        raise SettingsError(_unreadable(path, error)) from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: cannot read the accounts: the file is not UTF-8") from error
     return [
@@ -218,24 +230,3 @@ def _hashed(password: str) -> str:
 
 def _scrypt(password: bytes, salt: bytes, n: int, r: int, p: int) -> bytes:
     return hashlib.scrypt(password, salt=salt, n=n, r=r, p=p, maxmem=_MAX_MEMORY, dklen=32)
-
-
-def _replace_file(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # mkstemp makes the file with mode 0600, so there is no moment in which others may read it.
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(name).unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

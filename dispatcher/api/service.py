@@ -149,19 +149,21 @@ class Service:
         """Return a job when it is finished."""
         job = await self.show(caller, target)
         changed = trio.Event()
-        latest = [job]
 
-        def note(job: Job) -> None:
-            latest.append(job)
-            changed.set()
+        def note(newer: Job) -> None:
+            nonlocal job
+            # What is read may be older than what was told while it was read.
+            if newer.changed >= job.changed:
+                job = newer
+                changed.set()
 
         self._watchers.add(job.number, note)
         try:
-            latest.append(await self.show(caller, job.number))  # what happened before we watched
-            while not isinstance(latest[-1].phase, Finished):
+            note(await self.show(caller, job.number))  # what happened before we watched
+            while not isinstance(job.phase, Finished):
                 await changed.wait()
                 changed = trio.Event()
-            return latest[-1]
+            return job
         finally:
             self._watchers.remove(job.number, note)
 
@@ -222,9 +224,12 @@ class Service:
         heard = self.news.length(job.number)
         if heard is not None or not job.runs:
             return max([*ends, heard or 0])
-        # A job from before this start of the daemon that has been silent since.
+        # A job from before this start of the daemon, whose worker has not reported yet. Only the first
+        # part of what its command writes is sure to stay: the worker rewrites what is behind the cap.
         path = log_path(self.settings.log_dir, job.number)
-        return await trio.to_thread.run_sync(size_of, path, limiter=self._readers)
+        size = await trio.to_thread.run_sync(size_of, path, limiter=self._readers)
+        begin = max([*ends, job.runs[-1].log_start])
+        return max(begin, min(size, begin + self.settings.limits.log_cap_bytes))
 
     @asynccontextmanager
     async def watch_log(self, number: int) -> AsyncIterator["LogWatch"]:

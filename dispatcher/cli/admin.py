@@ -52,10 +52,12 @@ def serve(arguments: argparse.Namespace) -> int:
     """Be the daemon."""
     import logging
 
+    from dispatcher.start_report import Lines
     from dispatcher.supervisor import run
 
-    # No times: daemon(8) and the journal write them in front of each line.
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(Lines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     given = {"state_dir": arguments.state_dir, "log_dir": arguments.log_dir}
     overrides = {name: value for name, value in given.items() if value is not None}
     return run(_settings(arguments, overrides=overrides), lambda: _settings(arguments, overrides=overrides))

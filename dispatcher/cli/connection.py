@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 
@@ -21,15 +22,18 @@ if TYPE_CHECKING:
 
 RESTART_SECONDS = 60.0
 _PAUSE_SECONDS = 0.2
+_MAY_NAME = (b"unix", b"state_dir", b"\\", b"!")
+_PLAIN_STATE_DIR = re.compile(rb"state_dir: *(/[A-Za-z0-9_./-]*[A-Za-z0-9_-])")
 
 
 def socket_path(arguments: argparse.Namespace) -> str:
     """Give the path of the socket: from --socket, else from the settings."""
     if arguments.socket:
         return str(arguments.socket)
-    # Reading the settings as the daemon does takes ten times as long as the call itself.
-    if not _may_name_socket(arguments.config or default_file()):
-        return default_socket()
+    # Reading the settings as the daemon does takes longer than the call itself.
+    found = _socket_at_a_glance(arguments.config or default_file())
+    if found is not None:
+        return found
     from pathlib import Path
 
     from dispatcher.config import load
@@ -46,7 +50,7 @@ def default_socket() -> str:
     """Give the socket of a daemon whose settings name neither it nor its directory, as `config` does."""
     if os.geteuid() == 0:
         return f"{'/var/run' if _is_freebsd() else '/run'}/dispatcher/dispatcher.sock"
-    return f"{'/var/db' if _is_freebsd() else '/var/lib'}/dispatcher/dispatcher.sock"
+    return f"{_system_state_dir()}/dispatcher.sock"
 
 
 def connect(arguments: argparse.Namespace) -> Client:
@@ -81,19 +85,34 @@ def _reconnect(path: str, lost: ConnectionLost) -> Client:
     raise lost
 
 
-def _may_name_socket(file: str) -> bool:
-    """Tell whether these words stand in a settings file outside of whole-line comments."""
+def _socket_at_a_glance(file: str) -> str | None:
+    """Give the socket if the lines of a settings file leave no doubt; None if it must be read as a whole.
+
+    No doubt is: nothing names it but, at most, one plain `state_dir: /path`.
+    """
     try:
-        with open(file, "rb") as lines:  # noqa: PTH123 - importing pathlib takes longer than this
-            return any(
-                (b"unix" in line or b"state_dir" in line or b"\\" in line or b"!" in line)
-                and not line.lstrip().startswith(b"#")
-                for line in lines
-            )
+        with open(file, "rb") as read:  # noqa: PTH123 - importing pathlib takes longer than this
+            text = read.read()
     except FileNotFoundError:
-        return file != default_file()
+        return default_socket() if file == default_file() else None
     except OSError:
-        return True
+        return None
+    lines = [
+        line.rstrip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith(b"#")
+    ]
+    named = [at for at, line in enumerate(lines) if any(word in line for word in _MAY_NAME)]
+    if not named:
+        return default_socket()
+    plain = _PLAIN_STATE_DIR.fullmatch(lines[named[0]])
+    goes_on = lines[named[0] + 1 : named[0] + 2]
+    if len(named) > 1 or plain is None or (goes_on and goes_on[0][:1].isspace()):
+        return None
+    state_dir = plain[1].decode()
+    return None if state_dir == _system_state_dir() else f"{state_dir}/dispatcher.sock"
+
+
+def _system_state_dir() -> str:
+    return f"{'/var/db' if _is_freebsd() else '/var/lib'}/dispatcher"
 
 
 def _is_freebsd() -> bool:

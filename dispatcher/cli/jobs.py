@@ -70,7 +70,10 @@ def list_jobs(arguments: argparse.Namespace) -> int:
     if arguments.json:
         output.write_json(found)
         return exits.SUCCESS
-    output.write_table(_TITLES, [_row(job) for job in found["jobs"]], _RIGHT)
+    if found["jobs"] or not output.is_terminal():
+        output.write_table(_TITLES, [_row(job) for job in found["jobs"]], _RIGHT, cut=True)
+    if not found["total"]:
+        output.say(_nothing(arguments))
     shown = arguments.offset + len(found["jobs"])
     if shown < found["total"]:
         output.say(f"{len(found['jobs'])} of {found['total']} jobs; the next ones: --offset {shown}")
@@ -96,15 +99,22 @@ def _pages(client: Client, arguments: argparse.Namespace) -> JobList:
             return found
 
 
+def _nothing(arguments: argparse.Namespace) -> str:
+    is_narrowed = any((arguments.state, arguments.outcome, arguments.queue, arguments.until))
+    if arguments.all or arguments.since or is_narrowed:
+        return "no such jobs"
+    return "no pending or running jobs; finished ones: dispatcher list --all, or --since yesterday"
+
+
 def _row(job: Job) -> tuple[str, ...]:
     first, *others = job["commands"]
     return (
         str(job["number"]),
-        job["key"],
+        output.short_key(job["key"]),
         job["queue"],
         output.standing(job),
         "" if job["return_code"] is None else str(job["return_code"]),
-        output.local_time(job["finished"] or job["started"] or job["submitted"]),
+        output.short_time(job["finished"] or job["started"] or job["submitted"]),
         output.duration(output.running_seconds(job)),
         first["text"] + (f" (and {len(others)} more)" if others else ""),
     )
@@ -186,13 +196,14 @@ def kill(arguments: argparse.Namespace) -> int:
             is_over = job["state"] == "finished"
             print(f"{output.name_of(job)} {'was pending and is killed' if is_over else 'is being stopped'}")
     for name in missing:
-        output.say(f"dispatcher: cannot kill {name!r}: no pending or running job has this name")
+        kind = "number" if isinstance(name, int) else "key"
+        output.say(f"dispatcher: cannot kill {name!r}: no pending or running job has this {kind}")
     return exits.UNKNOWN if missing else exits.SUCCESS
 
 
 def wait(arguments: argparse.Namespace) -> int:
     """Wait for a job."""
-    job = wait_for(arguments, connect(arguments), arguments.job)
+    job = wait_for(arguments, None, arguments.job)
     if job is None:
         return exits.INTERRUPTED
     if arguments.json:

@@ -48,13 +48,12 @@ def _position(text: str) -> int:
 
 def log(arguments: argparse.Namespace) -> int:
     """Write a log, at once or as it grows."""
-    client = connect(arguments)
     if arguments.follow:
-        job = follow_log(arguments, client, arguments.job, command=arguments.command)
+        job = follow_log(arguments, None, arguments.job, command=arguments.command)
         if job is None:
             return exits.INTERRUPTED
         return exits.of_job(job) if job["outcome"] else exits.SUCCESS
-    with client:
+    with connect(arguments) as client:
         _write_log(client, arguments)
     return exits.SUCCESS
 

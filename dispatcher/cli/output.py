@@ -48,11 +48,17 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def write_table(titles: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str]) -> None:
-    """Write rows below their titles; the titles named in `right` are of numbers."""
+def write_table(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str], *, cut: bool = False
+) -> None:
+    """Write rows below their titles; the titles named in `right` are of numbers.
+
+    On a terminal the last column takes what room is left: folded, or cut off where a row must
+    stay one line. In a pipe nothing is cut.
+    """
     rows = [[clean(cell) for cell in row] for row in rows]
     if is_terminal():
-        _write_rich(titles, rows, right)
+        _write_rich(titles, rows, right, cut=cut)
         return
     widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
     for row in (titles, *rows):
@@ -76,6 +82,21 @@ def local_time(instant: str | None) -> str:
     if instant is None:
         return ""
     return f"{datetime.fromisoformat(instant).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def short_time(instant: str | None) -> str:
+    """Write an instant for a narrow table: 05:56:59 if it is of today, else 11-21 22:00."""
+    if instant is None or not is_terminal():
+        return local_time(instant)
+    moment, now = datetime.fromisoformat(instant).astimezone(), datetime.now().astimezone()
+    if moment.date() == now.date():
+        return f"{moment:%H:%M:%S}"
+    return f"{moment:%m-%d %H:%M}" if moment.year == now.year else f"{moment:%Y-%m-%d}"
+
+
+def short_key(key: str) -> str:
+    """Write a key for a narrow table: of one that was made up for its job the first letters are enough."""
+    return f"{key[:8]}…" if is_terminal() and _is_made_up(key) else key
 
 
 def duration(seconds: float | None) -> str:
@@ -112,8 +133,16 @@ def standing(job: Job) -> str:
 
 
 def name_of(job: Job) -> str:
-    """Name a job by number and key."""
+    """Name a job by its number, and by its key if somebody chose that."""
+    if _is_made_up(job["key"]):
+        return f"job {job['number']}"
     return clean(f"job {job['number']} ({job['key']})")
+
+
+def _is_made_up(key: str) -> bool:
+    """Tell whether a key is a UUID, as jobs get whose client gave them none."""
+    digits = key.replace("-", "")
+    return len(key) == 36 and len(digits) == 32 and digits.isalnum() and digits.isascii()
 
 
 def summary(job: Job) -> str:
@@ -130,16 +159,29 @@ def summary(job: Job) -> str:
     return ", ".join(parts)
 
 
-def _write_rich(titles: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str]) -> None:
-    from rich import box
+def _write_rich(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str], *, cut: bool
+) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    console = Console()
+    widest = max(12, console.width // 5)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold underline")
     for title in titles:
-        table.add_column(title, justify="right" if title in right else "left", overflow="fold")
+        # What can be made narrower first is the last column; rich leaves those of no_wrap for later.
+        table.add_column(
+            title,
+            justify="right" if title in right else "left",
+            no_wrap=title != titles[-1],
+            overflow="ellipsis" if cut or title != titles[-1] else "fold",
+            max_width=None if title == titles[-1] else widest,
+        )
     for row in rows:
         # Text, because rich would read [brackets] in a command as markup.
-        table.add_row(*(Text(cell, style=_STYLES.get(cell.split(",")[0], "")) for cell in row))
-    Console().print(table)
+        cells = [Text(cell, style=_STYLES.get(cell.split(",")[0], "")) for cell in row]
+        if cut:
+            cells[-1].no_wrap = True
+        table.add_row(*cells)
+    console.print(table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from dispatcher import __version__
 from dispatcher.cli import admin, jobs, logs, queues, run
 
 TYPE_CHECKING = False
@@ -14,13 +15,17 @@ if TYPE_CHECKING:
 EXITS = """\
 exit status:
   0    done; for run --wait, run --follow and wait: the job succeeded
-  N    of a failed job: what its command exited with; 128 + N if signal N ended it,
-       127 if it could not start
+  N    of a failed job: what its command exited with; 128 + n if signal n
+       ended it, 127 if it could not start
   1    refused, invalid or not permitted; the job was skipped
-  2    wrong arguments or settings          4    no such job or queue
-  69   no daemon at the socket              75   the job was lost
-  124  the job ran out of time              130  Ctrl-C: the watching ended, the job goes on
-  137  the job was killed, by KILL          143  the job was killed, by TERM or before it began
+  2    wrong arguments or settings
+  4    no such job or queue
+  69   no daemon at the socket
+  75   the job was lost
+  124  the job ran out of time
+  130  Ctrl-C: the watching ended, the job goes on
+  137  the job was killed, by KILL
+  143  the job was killed, by TERM or before it began
 """
 
 
@@ -34,6 +39,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         at = words.index("--")
         words, behind = words[:at], words[at + 1 :]
     arguments = parser.parse_args(words)
+    if not arguments.verb:
+        parser.error("what is to be done? give a VERB; dispatcher --help lists them")
+    if arguments.verb == "help":
+        parser.parse_args([*arguments.about, "--help"])
     if behind is not None and arguments.verb not in _TAKES_REST:
         parser.error(f"nothing may follow '--' at {arguments.verb!r}")
     if behind is not None:
@@ -52,10 +61,13 @@ def build() -> argparse.ArgumentParser:
         epilog=EXITS,
         formatter_class=Help,
     )
+    parser.add_argument("--version", action="version", version=f"dispatcher {__version__}")
     _add_common(parser, default=None)
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, prog="dispatcher")
-    for group in (admin, run, jobs, logs, queues):
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", prog="dispatcher", title="verbs")
+    for group in (run, jobs, logs, queues, admin):
         group.add(Verbs(verbs))
+    # Not listed: it is there because people type it.
+    verbs.add_parser("help", formatter_class=Help).add_argument("about", metavar="VERB", nargs="*")
     return parser
 
 

@@ -75,10 +75,15 @@ def _switch(arguments: argparse.Namespace, method: str, sentence: str) -> int:
 
 def reload(arguments: argparse.Namespace) -> int:
     """Have the settings read again."""
-    with connect(arguments) as client:
-        answer: dict[str, list[str]] = client.call("dispatcher.reload")
+    try:
+        with connect(arguments) as client:
+            answer: dict[str, list[str]] = client.call("dispatcher.reload")
+    except exits.CallFailed as error:
+        if error.name == "EINVAL":  # what was called takes no arguments, so the settings are wrong
+            raise exits.Usage(error.sentence) from None
+        raise
     if arguments.json:
         output.write_json(answer)
     else:
-        print("\n".join(answer["changed"]) or "nothing has changed")
+        print("\n".join(answer["changed"]))
     return exits.SUCCESS

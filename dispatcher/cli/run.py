@@ -8,7 +8,7 @@ import os
 
 from dispatcher.cli import exits, output
 from dispatcher.cli.connection import connect
-from dispatcher.cli.watch import follow_log, wait_for
+from dispatcher.cli.watch import explain_interrupt, follow_log, wait_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
     client = connect(arguments)
     try:
         job = _submit(client, request)
+    except KeyboardInterrupt:
+        output.say("\nthe daemon has not answered yet: whether it took the job, dispatcher list shows")
+        raise
     except BaseException:
         client.close()
         raise
@@ -111,10 +114,14 @@ def _accepted(job: Submitted) -> str:
 
 
 def _stay(arguments: argparse.Namespace, client: Client, job: Submitted) -> int:
-    if not arguments.json:
-        output.say(_accepted(job))
     watch = follow_log if arguments.follow else wait_for
-    ended: Job | None = watch(arguments, client, job["number"])
+    try:
+        if not arguments.json:
+            output.say(_accepted(job))
+        ended: Job | None = watch(arguments, client, job["number"])
+    except KeyboardInterrupt:  # in the instant before the watching
+        explain_interrupt(job["number"])
+        return exits.INTERRUPTED
     if ended is None:
         return exits.INTERRUPTED
     if arguments.json:

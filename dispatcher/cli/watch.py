@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dispatcher.cli import output
-from dispatcher.cli.connection import stay_connected
+from dispatcher.cli.connection import connect, stay_connected
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
             ...
 
 
-def wait_for(arguments: argparse.Namespace, client: Client, target: int | str) -> Job | None:
-    """Wait for a job's end; None after Ctrl-C, which has been explained."""
+def wait_for(arguments: argparse.Namespace, client: Client | None, target: int | str) -> Job | None:
+    """Wait for a job's end, connecting first if need be; None after Ctrl-C, which has been explained."""
     try:
+        client = client or connect(arguments)
         if output.is_terminal() and not arguments.json:
             return _wait_with_bar(arguments, client, target)
         job: Job = stay_connected(arguments, client, lambda now: now.call("dispatcher.wait", job=target))
@@ -36,9 +37,9 @@ def wait_for(arguments: argparse.Namespace, client: Client, target: int | str) -
 
 
 def follow_log(
-    arguments: argparse.Namespace, client: Client, target: int | str, *, command: int | None = None
+    arguments: argparse.Namespace, client: Client | None, target: int | str, *, command: int | None = None
 ) -> Job | None:
-    """Write a job's log as it grows; give the job at the end, None after Ctrl-C."""
+    """Write a job's log as it grows; give the job at the end, None after Ctrl-C. Connects as `wait_for`."""
     offset = 0
 
     def watch(client: Client) -> Job:
@@ -56,7 +57,7 @@ def follow_log(
         return job
 
     try:
-        return stay_connected(arguments, client, watch)
+        return stay_connected(arguments, client or connect(arguments), watch)
     except KeyboardInterrupt:
         explain_interrupt(target)
         return None

@@ -92,6 +92,12 @@ def _job_returned(live: Live, fact: m.JobReturned) -> None:
     job = live.assigned(fact.job, fact.worker)
     if job is None or not isinstance(job.phase, Pending | Running) or job.phase.handover != fact.handover:
         return
+    if job.runs:
+        # A command of it is known to have begun: a worker that forgot it, or a journal on a full disk.
+        _job_lost(
+            live, m.JobLost(job.number, fact.worker, "its worker knows nothing of it any more", fact.at)
+        )
+        return
     line = live.line(job.queue)
     stop = job.phase.stop
     if stop is not None:

@@ -20,7 +20,7 @@ def verdict(job: Job, journaled: Sequence[Fact], *, boot_id: str, at: float, log
     if not isinstance(job.phase, Pending | Running) or job.phase.worker is None:
         raise ValueError(f"job {job.number} is with no worker")
     worker = job.phase.worker
-    if any(isinstance(fact, JobEnded | JobReturned) for fact in facts):
+    if any(isinstance(fact, JobEnded) or _gives_back(fact, job.phase.handover) for fact in facts):
         return facts
     if any(isinstance(fact, Taken) for fact in facts):
         reason = "its worker ended before it did"
@@ -31,3 +31,8 @@ def verdict(job: Job, journaled: Sequence[Fact], *, boot_id: str, at: float, log
         reason = "the machine went down while it was handed over"
         return [*facts, JobLost(job.number, worker, reason, at, log_end)]
     return [*facts, JobReturned(job.number, worker, job.phase.handover, at)]
+
+
+def _gives_back(fact: Fact, handover: int) -> bool:
+    """Tell whether this hand-over failed: the job may have come back from an earlier one, and gone again."""
+    return isinstance(fact, JobReturned) and fact.handover == handover

@@ -11,7 +11,8 @@ import socket
 import ssl
 import stat
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -26,10 +27,10 @@ from dispatcher.net.http import Routes
 BACKLOG = 1024
 PATH_BYTES = 107 if sys.platform == "linux" else 103  # sun_path without its final zero
 NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT}
-SORRY = b"cannot serve you: too many connections are open; try again, or raise limits: connections\n"
+SORRY = b"cannot serve you: too many connections are open; try again, or raise limits: %b\n"
 FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-type: text/plain\r\n"
-    b"content-length: %d\r\n\r\n%b" % (len(SORRY), SORRY)
+    b"content-length: %d\r\n\r\n%b"
 )
 
 log = logging.getLogger("dispatcher.net")
@@ -41,17 +42,19 @@ async def serve(
     limits: settings.Limits,
     tls: ssl.SSLContext | None,
     *,
+    is_refused: Callable[[str], bool] = lambda _address: False,
     task_status: trio.TaskStatus[list[settings.Listener]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Listen and serve until cancelled; tell `task_status` what was bound, with the ports that were chosen.
 
+    A connection from an address that `is_refused` is closed before a byte of it is read.
     Raises StartupError, and leaves nothing bound, if one of them cannot be. Cancelled, it
     closes each WebSocket with 1001 and returns within about 3 s.
     """
     if tls is None and any(one.tls and one.path is None for one in listeners):
         raise StartupError("cannot listen with TLS: there is no certificate; set tls: in queues.yaml")
     bound = bind(listeners)
-    door = _Door(routes, limits, tls)
+    door = _Door(routes, limits, tls, is_refused)
     async with trio.open_nursery() as nursery:
         for listener, one in bound:
             accept = trio.SocketListener(trio.socket.from_stdlib_socket(one))
@@ -64,33 +67,62 @@ async def serve(
 
 
 class _Door:
-    """Lets connections in, up to the limit."""
+    """Lets connections in, up to the limits, from addresses that are not refused."""
 
-    def __init__(self, routes: Routes, limits: settings.Limits, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        limits: settings.Limits,
+        tls: ssl.SSLContext | None,
+        is_refused: Callable[[str], bool],
+    ) -> None:
         self._routes = routes
         self._limits = limits
         self._tls = tls
+        self._is_refused = is_refused
         self._inside = 0
+        self._by_address: Counter[str] = Counter()
 
     async def admit(self, listener: settings.Listener, stream: trio.SocketStream) -> None:
         """Serve one connection, or turn it away if there are too many."""
         tls = self._tls if listener.tls and listener.path is None else None
-        if self._inside >= self._limits.connections:
-            log.warning("turned a client away: %d connections are open (limits: connections)", self._inside)
+        try:
+            address = "" if listener.path is not None else stream.socket.getpeername()[0]
+        except OSError:
+            return  # it is gone already
+        if address and self._is_refused(address):
+            return
+        full = self._full(address)
+        if full:
+            many = self._inside if full == "connections" else self._by_address[address]
+            log.warning("turned a client away: %d connections are open (limits: %s)", many, full)
             if tls is None:
-                await _turn_away(stream)
+                await _turn_away(stream, full)
             return
         self._inside += 1
+        self._by_address[address] += 1
         try:
             await serve_connection(stream, listener, self._routes, self._limits, tls)
         finally:
             self._inside -= 1
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
+
+    def _full(self, address: str) -> str:
+        """Name the limit that is reached, "" if none is. Who comes over a Unix socket has no address."""
+        if self._inside >= self._limits.connections:
+            return "connections"
+        if address and self._by_address[address] >= self._limits.connections_per_address:
+            return "connections_per_address"
+        return ""
 
 
-async def _turn_away(stream: trio.SocketStream) -> None:
+async def _turn_away(stream: trio.SocketStream, limit: str) -> None:
+    sorry = SORRY % limit.encode()
     try:
         with trio.move_on_after(1):
-            await stream.send_all(FULL)
+            await stream.send_all(FULL % (len(sorry), sorry))
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         pass
 

@@ -37,6 +37,7 @@ class Peer(msgspec.Struct, frozen=True):
     gid: int | None
     is_tls: bool
     may_send_password: bool
+    local: tuple[str, int] = ("", 0)  # our own end: address and port
 
 
 def peer_of(stream: trio.SocketStream, listener: settings.Listener) -> Peer:
@@ -46,7 +47,8 @@ def peer_of(stream: trio.SocketStream, listener: settings.Listener) -> Peer:
         return Peer("", 0, uid, gid, is_tls=False, may_send_password=True)
     address, port = stream.socket.getpeername()[:2]
     is_private = listener.tls or listener.allow_plain_login or is_loopback(address)
-    return Peer(address, port, None, None, is_tls=listener.tls, may_send_password=is_private)
+    local = stream.socket.getsockname()[:2]
+    return Peer(address, port, None, None, listener.tls, is_private, (local[0], local[1]))
 
 
 def is_loopback(address: str) -> bool:

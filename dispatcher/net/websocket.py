@@ -4,6 +4,7 @@ trio-websocket does the protocol; it reads and writes through `OutboxStream`. It
 shielded nursery, because it can only say goodbye while its reader runs.
 """
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -57,7 +58,11 @@ class Socket:
         stream: OutboxStream,
         outbox: Outbox,
         inbox: Inbox,
+        limit_bytes: int,
     ) -> None:
+        self._limit = limit_bytes
+        self._is_paused = False
+        self._pinging = trio.CancelScope()
         self._connection = connection
         self._stream = stream
         self._outbox = outbox
@@ -97,12 +102,24 @@ class Socket:
         """Take a whole frame if there is room; never wait. False also when closed."""
         return self._outbox.offer(frame)
 
-    async def ping(self, payload: bytes) -> None:
-        """Send a ping and return when its pong is here. Raises SocketClosed if it is closed now."""
-        try:
-            await self._connection.ping(payload)
-        except trio_websocket.ConnectionClosed as error:
-            raise SocketClosed("cannot ping: the WebSocket is closed") from error
+    def limit_messages(self, limit_bytes: int) -> None:
+        """Close with 1009 at a message above this from now on, before more of it is kept."""
+        self._limit = limit_bytes
+        # The library has no public way to change it, and gathers a whole message before it gives us any.
+        self._connection._max_message_size = limit_bytes  # noqa: SLF001
+
+    async def keep_pinging(self, ping_time: float) -> None:
+        """Ping every `ping_time` seconds; close with 1011 if a pong takes as long. To be run by one task."""
+        with self._pinging, contextlib.suppress(trio_websocket.ConnectionClosed):
+            while True:
+                await trio.sleep(ping_time)
+                with trio.move_on_after(ping_time) as waited:
+                    await self._connection.ping()
+                # A slow line may hold the ping back (the send timeout watches over that), and while the
+                # session is behind we read no pong.
+                if waited.cancelled_caught and not self._outbox.size and not self._is_paused:
+                    await self.close(1011, f"no pong within {ping_time:g} s")
+                    return
 
     async def close(self, code: int, reason: str = "") -> None:
         """Say goodbye and wait for the peer to say it too, at most 2 s. Later calls do nothing."""
@@ -113,7 +130,7 @@ class Socket:
             await self._connection.aclose(code, reason or None)
         self._outbox.finish()
 
-    async def pump(self, limit_bytes: int) -> None:
+    async def pump(self) -> None:
         """Bring messages into the inbox until the connection ends; to be run by one task."""
         try:
             while True:
@@ -121,15 +138,18 @@ class Socket:
                 size = (
                     len(message) if isinstance(message, bytes) or message.isascii() else len(message.encode())
                 )
-                if size > limit_bytes:
+                if size > self._limit:
                     # The library counts characters; a limit that is about memory counts bytes.
-                    await self.close(1009, f"message above {limit_bytes} bytes")
+                    await self.close(1009, f"message above {self._limit} bytes")
                     return
+                self._is_paused = True
                 await self._inbox.put(message, size)
+                self._is_paused = False
         except trio_websocket.ConnectionClosed:
             self._outbox.finish(self._last_words())
         finally:
             self._inbox.end()
+            self._pinging.cancel()
 
     def _last_words(self) -> bytes:
         # The library ends a connection that breaks the protocol without telling the peer why.
@@ -187,9 +207,9 @@ async def _carry(
     *,
     task_status: trio.TaskStatus[tuple[Socket, trio.CancelScope]],
 ) -> None:
-    """Run the library and the sending task, shielded: the given scope ends them."""
+    """Run the library and the sending task, shielded from the handshake on: the given scope ends them."""
     socket: Socket | None = None
-    with trio.CancelScope(shield=True) as lifetime:
+    with trio.CancelScope() as lifetime:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_send, outbox, transport, limits.send_timeout)
@@ -201,10 +221,14 @@ async def _carry(
                         receive_buffer_size=RECEIVE_BYTES,
                     )
                     connection = await request.accept()
-                socket = Socket(connection, stream, outbox, Inbox(limits.message_bytes))
+                socket = Socket(connection, stream, outbox, Inbox(limits.message_bytes), limits.message_bytes)
                 stream.accepted.set()
                 task_status.started((socket, lifetime))
-                await socket.pump(limits.message_bytes)
+                # If that was cancelled nobody will ever use the scope: do not hide behind it.
+                await trio.lowlevel.checkpoint_if_cancelled()
+                lifetime.shield = True
+                nursery.start_soon(socket.keep_pinging, limits.ping_time)
+                await socket.pump()
         except* Exception as group:
             # The library's reader stumbles over a ping that crosses our goodbye, for example.
             if socket is None:

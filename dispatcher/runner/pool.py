@@ -13,6 +13,7 @@ import trio
 
 from dispatcher.core import messages as m
 from dispatcher.core.model import Job
+from dispatcher.errors import StartupError
 from dispatcher.logs.news import LogNews
 from dispatcher.runner import wire_facts
 from dispatcher.runner.orders import handover_of, returned, start_order, worker_of
@@ -54,8 +55,12 @@ class Pool:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen for workers and keep a spawner, until cancelled. Workers with jobs go on after that."""
-        self._place.spool.mkdir(mode=0o700, exist_ok=True)
-        listener = listen(self._place.socket)
+        try:
+            self._place.spool.mkdir(mode=0o700, exist_ok=True)
+            listener = listen(self._place.socket)
+        except OSError as error:
+            sentence = f"cannot make {self._place.spool} and {self._place.socket}: {error.strerror}"
+            raise StartupError(f"{sentence}; state_dir must be writable for us") from error
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
@@ -96,7 +101,7 @@ class Pool:
         if worker in self._links:
             self._put(self._links[worker], {"do": "stop", "job": number, "grace": grace})
         else:
-            self._settling.kill_if_silent(worker)
+            self._settling.stop(worker)
 
     def fork(self, worker: int) -> None:
         """Fork a worker; what is to be handed to it waits until it connects."""
@@ -167,12 +172,12 @@ class Pool:
                 facts.append(fact)
             elif line.fact is None and line.log is not None:
                 self._news.grew(line.log, line.length)
-        ended = [fact.job for fact in facts if isinstance(fact, m.JobEnded | m.JobReturned)]
-        for number in ended:
-            # Now, not when it is saved: by then a job that came back may be here again.
-            link.known.discard(number)
-            self._assigned.get(link.worker, {}).pop(number, None)
-            self._news.ended(number)
+        for fact in facts:
+            if isinstance(fact, m.JobEnded | m.JobReturned) and self._has_left(fact, link.worker):
+                # Now, not when it is saved: by then a job that came back may be here again.
+                link.known.discard(fact.job)
+                self._assigned.get(link.worker, {}).pop(fact.job, None)
+                self._news.ended(fact.job)
         for fact in facts[:-1]:
             self._post(fact, None)
         if facts:
@@ -181,13 +186,19 @@ class Pool:
             self._put(link, {"do": "ack", "seq": newest})
         link.last_busy = trio.current_time()
 
+    def _has_left(self, fact: m.JobEnded | m.JobReturned, worker: int) -> bool:
+        job = self._assigned.get(worker, {}).get(fact.job)
+        # Told again after a crash, it may speak of an earlier hand-over of a job that is there now.
+        return isinstance(fact, m.JobEnded) or job is None or handover_of(job) == fact.handover
+
     def _put(self, link: WorkerLink, message: Mapping[str, object]) -> None:
         link.put(message)
         self._unflushed.add(link)
 
     def _saved(self, link: WorkerLink, newest: int) -> None:
         self._put(link, {"do": "ack", "seq": newest})
-        if link.is_late and not link.known:
+        # One that died meanwhile must not be called free: it would get the next job.
+        if link.is_late and not link.known and self._links.get(link.worker) is link:
             link.is_late = False  # what it ended may be unknown to the machine, that it is free must not be
             self._report(link)
 

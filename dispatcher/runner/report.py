@@ -108,9 +108,10 @@ class Report:
     def hello(self, link: Uplink, jobs: list[int]) -> None:
         """Introduce the worker to a new supervisor; everything unacknowledged is sent again after it.
 
-        It names all jobs that it has or still has facts about: what it does not name never reached it.
+        It names all jobs that it has or still has facts about: what it does not name is not here. Nor is
+        what was only given back: it may have been handed to us again by a supervisor that died over it.
         """
-        told = {one.job: None for one in (*self._unacknowledged, *self._unsent)}
+        told = {one.job: None for one in (*self._unacknowledged, *self._unsent) if not one.is_return}
         known = [*jobs, *(job for job in told if job not in jobs)]
         link.put(encode({"hello": self._worker, **_identity(), "jobs": known}))
         self._unsent.extendleft(reversed(self._unacknowledged))

@@ -4,6 +4,7 @@ A held lock on its journal is the only proof that a worker lives; then it is wai
 lock is free the journal tells what was done, and what is left of a running command is stopped.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -41,6 +42,7 @@ class Settling:
         self._back: dict[int, trio.Event] = {}
         self._settling: set[int] = set()
         self._silent: set[int] = set()
+        self._unwanted: set[int] = set()
 
     def begin(self, worker: int) -> bool:
         """Say that `settle` follows; False if it is under way already."""
@@ -55,6 +57,7 @@ class Settling:
 
     def came_back(self, worker: int) -> None:
         """Note that a worker has connected: it speaks for itself."""
+        self._unwanted.discard(worker)
         event = self._back.pop(worker, None)
         if event is not None:
             event.set()
@@ -78,14 +81,25 @@ class Settling:
         finally:
             self._settling.discard(worker)
             self._silent.discard(worker)
+            self._unwanted.discard(worker)
 
-    def kill_if_silent(self, worker: int) -> None:
-        """Kill a worker that holds its lock and does not report: a stop must not wait for it for ever."""
-        if worker not in self._silent:
-            return
+    def stop(self, worker: int) -> None:
+        """Have the job of a worker that is not connected stopped: kill it as soon as it counts as silent.
+
+        Should it connect before that, it is told like any other.
+        """
+        if worker in self._silent:
+            self._kill(worker)
+        elif worker in self._settling or worker in self._back:
+            self._unwanted.add(worker)
+
+    def _kill(self, worker: int) -> None:
         known = journal.pid_of(journal.read(self._place.journal(worker)))
-        if known is not None and reaper.start_of(known[0]) == known[1]:
-            _log.warning("worker %d (pid %d) does not report; it is killed to stop its job", worker, known[0])
+        if known is None or reaper.start_of(known[0]) != known[1]:
+            _log.error("worker %d does not report, and its journal names no process to kill", worker)
+            return
+        _log.warning("worker %d (pid %d) does not report; it is killed to stop its job", worker, known[0])
+        with contextlib.suppress(ProcessLookupError):
             os.kill(known[0], signal.SIGKILL)
 
     async def _lives(self, worker: int, jobs: Callable[[], Mapping[int, Job]], post: Post) -> bool:
@@ -95,14 +109,13 @@ class Settling:
         while not self._is_connected(worker) and journal.is_locked(path):
             with trio.move_on_after(PROBE):
                 await self.wait_until_back(worker)
-                return True
+                continue  # and look: it may be gone again
             if trio.current_time() > deadline and worker not in self._silent:
                 self._silent.add(worker)
                 for number in jobs():
                     post(m.WorkerSilent(number, worker, silent=True), None)
-                for job in jobs().values():
-                    if isinstance(job.phase, Running) and job.phase.stop is not None:
-                        self.kill_if_silent(worker)
+                if worker in self._unwanted or any(_is_to_stop(job) for job in jobs().values()):
+                    self._kill(worker)
         return self._is_connected(worker)
 
     async def _stop_remains(self, worker: int, jobs: Mapping[int, Job]) -> None:
@@ -140,3 +153,7 @@ class Settling:
 
     def _queue(self, job: Job) -> Queue:
         return next((one for one in self._settings().queues if one.name == job.queue), Queue(job.queue))
+
+
+def _is_to_stop(job: Job) -> bool:
+    return isinstance(job.phase, Running) and job.phase.stop is not None

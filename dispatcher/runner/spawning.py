@@ -64,10 +64,10 @@ class Spawning:
             if not self._wanted:
                 self._asked = trio.Event()
                 await self._asked.wait()
-            lines = b"".join(b"fork %d\n" % worker for worker in self._wanted)
+            # Taken out before the wait, in which more may be asked for. What a dying spawner did not
+            # carry out is settled by the pool: no worker connects.
+            wanted, self._wanted = self._wanted, []
             try:
-                await process.stdin.send_all(lines)
+                await process.stdin.send_all(b"".join(b"fork %d\n" % worker for worker in wanted))
             except trio.BrokenResourceError:
                 return
-            # What a dying spawner did not carry out is settled by the pool: no worker connects.
-            self._wanted.clear()

@@ -30,7 +30,8 @@ def failed(verb: str, path: Path, error: Exception) -> StoreFailed:
     # Names are as in https://www.sqlite.org/rescode.html; the first two words are the kind.
     kind = "_".join(str(getattr(error, "sqlite_errorname", "")).split("_")[:2])
     move = _NEXT_MOVE.get(kind, "check the disk and the permissions of its directory")
-    return StoreFailed(f"cannot {verb} {path}: {error}; {move}")
+    why = error.strerror if isinstance(error, OSError) else error
+    return StoreFailed(f"cannot {verb} {path}: {why}; {move}")
 
 
 def open_writer(path: Path, schema: Path = SCHEMA) -> sqlite3.Connection:

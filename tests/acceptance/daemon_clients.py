@@ -5,7 +5,10 @@
 
 import json
 import ssl
+import time
 from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,21 +22,31 @@ PATIENCE = 30.0  # seconds for one message on a loaded machine
 Answer = dict[str, Any]
 
 
+def until(is_so: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+    """Wait for something that nobody tells: a file that a command writes, or the end of its process."""
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain until {what}"
+        time.sleep(0.01)
+
+
 class Rpc:
     """One connection; `call` gives the result, notifications that come before it are kept."""
 
     def __init__(self, daemon: Daemon) -> None:
-        self._socket = unix_connect(str(daemon.socket), "ws://localhost/api/current", max_size=None)
+        self._opening = unix_connect(str(daemon.socket), "ws://localhost/api/current", max_size=None)
+        self._closing = ExitStack()
         self._notifications = deque[Answer]()
         self._last = 0
 
     def __enter__(self) -> Self:
+        self._socket = self._closing.enter_context(self._opening)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._socket.close()
+        self._closing.close()
 
     def call(self, method: str, **params: object) -> Any:
         """Call `dispatcher.METHOD`; an error answer is an AssertionError."""
@@ -97,17 +110,20 @@ class SysAdm:
 
     def __init__(self, daemon: Daemon, account: Account = FULL) -> None:
         trust = ssl.create_default_context(cafile=daemon.state_dir / "tls.crt")
-        self._socket = connect(f"wss://localhost:{daemon.tls_port}/", ssl=trust, max_size=None)
-        answer = self._send("auth", {"username": account.name, "password": account.password})
-        assert answer["name"] == "response", answer
+        self._account = account
+        self._opening = connect(f"wss://localhost:{daemon.tls_port}/", ssl=trust, max_size=None)
+        self._closing = ExitStack()
 
     def __enter__(self) -> Self:
+        self._socket = self._closing.enter_context(self._opening)
+        answer = self._send("auth", {"username": self._account.name, "password": self._account.password})
+        assert answer["name"] == "response", answer
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._socket.close()
+        self._closing.close()
 
     def call(self, **args: object) -> Answer:
         """Ask `rpc/dispatcher`; an error answer is an AssertionError."""

@@ -10,15 +10,16 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from websockets.sync.client import ClientConnection, connect
 
 from tests.daemon import FULL, Account, Daemon
 
 PATIENCE = 20.0
+KEY = "sysadm_pkg_install-{9c079421-ace9-4b6e-8870-d023b48f4c49}"  # the job of the documented calls
 DATA = Path(__file__).resolve().parents[1] / "data" / "sysadm"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 
@@ -54,7 +55,10 @@ class Client:
     """One connection; logged in unless `account` is None. To be used in a `with`."""
 
     def __init__(
-        self, daemon: Daemon, account: Account | None = FULL, opening: AbstractContextManager | None = None
+        self,
+        daemon: Daemon,
+        account: Account | None = FULL,
+        opening: AbstractContextManager[ClientConnection] | None = None,
     ) -> None:
         self.token = ""
         self._account = account
@@ -65,7 +69,7 @@ class Client:
         self._answers: deque[Fields] = deque()
         self._events: deque[Fields] = deque()
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Self:
         self.socket: ClientConnection = self._closing.enter_context(self._opening)
         if self._account is not None:
             answer = self.log_in(self._account)
@@ -141,6 +145,12 @@ class Client:
         self._answers.clear()
         self._events.clear()
         return found
+
+    def has_heard(self) -> bool:
+        """Whether something is there that was not taken yet."""
+        with suppress(TimeoutError):
+            self._take(0)
+        return bool(self._answers or self._events)
 
     def _next(self, wanted: deque[Fields]) -> Fields:
         deadline = time.monotonic() + PATIENCE

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.acceptance.sysadm_client import Client, answer_to, documented
-from tests.daemon import FULL, READ, Account, Daemon
+from tests.acceptance.sysadm_client import KEY, Client, answer_to, documented
+from tests.daemon import FULL, READ, Account, Daemon, running
 
 COLONS = Account("colons", "a:b::c:")
 
@@ -18,14 +18,23 @@ class Answer(NamedTuple):
     body: str
 
 
+@pytest.fixture(scope="module")
+def shared(accounts_file, tmp_path_factory):
+    """One daemon for all: no job is left in it."""
+    with running(Daemon(tmp_path_factory.mktemp("d"), accounts_file)) as daemon:
+        yield daemon
+
+
 def curl(
     daemon: Daemon, *options: str, account: Account | None = FULL, path: str = "/rpc/dispatcher"
 ) -> Answer:
     """Send a request over https; the certificate is checked."""
     login = ["-u", f"{account.name}:{account.password}"] if account else []
     done = subprocess.run(
-        ["curl", "-sSi", "--max-time", "20", "--cacert", str(daemon.state_dir / "tls.crt"), *login, *options]
-        + [f"https://localhost:{daemon.tls_port}{path}"],
+        [
+            *("curl", "-sSi", "--max-time", "20", "--cacert", str(daemon.state_dir / "tls.crt")),
+            *(*login, *options, f"https://localhost:{daemon.tls_port}{path}"),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -42,15 +51,15 @@ def indented(answer: object) -> str:
     return json.dumps(answer, indent=4, sort_keys=True, ensure_ascii=False)
 
 
-def test_the_documented_calls_get_the_documented_answers_from_curl_over_https(daemon):
-    daemon.script("pkg", "exec sleep 1000")
-    with Client(daemon, READ) as listener:
+def test_the_documented_calls_get_the_documented_answers_from_curl_over_https(shared):
+    shared.script("pkg", "exec sleep 1000")
+    with Client(shared, READ) as listener:
         listener.subscribe()
-        started = curl(daemon, "-X", "PUT", "-d", documented("run.request.json"))
+        started = curl(shared, "-X", "PUT", "-d", documented("run.request.json"))
         listener.begun(KEY)
-        listed = curl(daemon, "-X", "PUT", "-d", documented("list.rest.json"))
+        listed = curl(shared, "-X", "PUT", "-d", documented("list.rest.json"))
         listed_by_another = listener.ask(documented("list.request.json"))
-        killed = curl(daemon, "-X", "PUT", "-d", documented("kill.rest.json"))
+        killed = curl(shared, "-X", "PUT", "-d", documented("kill.rest.json"))
         end = listener.finished(KEY)
 
     assert json.loads(started.body) == answer_to("run")  # with `args` in the body its id comes back
@@ -64,16 +73,16 @@ def test_the_documented_calls_get_the_documented_answers_from_curl_over_https(da
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
-def test_get_put_and_post_mean_the_same(method, daemon):
-    answer = curl(daemon, "-X", method, "-d", documented("list.rest.json"))
+def test_get_put_and_post_mean_the_same(method, shared):
+    answer = curl(shared, "-X", method, "-d", documented("list.rest.json"))
 
     assert answer.line == "HTTP/1.1 200 OK"
     assert json.loads(answer.body)["args"] == {"jobs": {}}
 
 
-def test_a_password_may_hold_colons(daemon):
-    settings = ("--config", str(daemon.config))
-    daemon.cli(
+def test_a_password_may_hold_colons(shared):
+    settings = ("--config", str(shared.config))
+    shared.cli(
         *settings,
         "passwd",
         COLONS.name,
@@ -84,15 +93,15 @@ def test_a_password_may_hold_colons(daemon):
         check=True,
     )
 
-    right = curl(daemon, "-X", "PUT", "-d", documented("list.rest.json"), account=COLONS)
-    cut = curl(daemon, "-X", "PUT", "-d", documented("list.rest.json"), account=Account("colons", "a"))
+    right = curl(shared, "-X", "PUT", "-d", documented("list.rest.json"), account=COLONS)
+    cut = curl(shared, "-X", "PUT", "-d", documented("list.rest.json"), account=Account("colons", "a"))
 
     assert (right.line, cut.line) == ("HTTP/1.1 200 OK", "HTTP/1.1 401 Unauthorized")
 
 
-def test_options_and_head_need_no_login_and_have_no_body(daemon):
-    options = curl(daemon, "-X", "OPTIONS", account=None)
-    head = curl(daemon, "-I", account=None)
+def test_options_and_head_need_no_login_and_have_no_body(shared):
+    options = curl(shared, "-X", "OPTIONS", account=None)
+    head = curl(shared, "-I", account=None)
 
     for answer in (options, head):
         assert (answer.line, answer.body) == ("HTTP/1.1 200 OK", "")
@@ -103,16 +112,16 @@ def test_options_and_head_need_no_login_and_have_no_body(daemon):
 
 
 @pytest.mark.parametrize("account", [None, Account("admin", "wrong"), Account("", ""), Account("root", "")])
-def test_without_a_login_every_answer_is_401_and_asks_for_one(account, daemon):
-    with Client(daemon):  # while somebody else is logged in
-        answer = curl(daemon, "-X", "PUT", "-d", documented("run.request.json"), account=account)
+def test_without_a_login_every_answer_is_401_and_asks_for_one(account, shared):
+    with Client(shared):  # while somebody else is logged in
+        answer = curl(shared, "-X", "PUT", "-d", documented("run.request.json"), account=account)
 
     body = json.loads(answer.body)
     assert answer.line == "HTTP/1.1 401 Unauthorized"
     assert answer.headers["www-authenticate"].startswith("Basic realm=")
     assert answer.headers["content-length"] == str(len(answer.body))
     assert (body["name"], body["namespace"], body["args"]["code"]) == ("error", "error", "401")
-    assert curl(daemon, "-d", documented("list.rest.json")).body == indented(
+    assert curl(shared, "-d", documented("list.rest.json")).body == indented(
         {"args": {"jobs": {}}, "id": "", "name": "response", "namespace": "rpc"}
     )
 
@@ -132,8 +141,8 @@ def test_without_a_login_every_answer_is_401_and_asks_for_one(account, daemon):
         (("-X", "PUT", "-d", "{}"), FULL, "/rpc/nonesuch", "HTTP/1.1 404 Not Found"),
     ],
 )
-def test_a_refusal_has_its_code_in_the_status_line_and_in_the_body(options, account, path, line, daemon):
-    answer = curl(daemon, *options, account=account, path=path)
+def test_a_refusal_has_its_code_in_the_status_line_and_in_the_body(options, account, path, line, shared):
+    answer = curl(shared, *options, account=account, path=path)
 
     body = json.loads(answer.body)
     assert answer.line == line

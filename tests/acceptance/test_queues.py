@@ -3,11 +3,11 @@
 import os
 import threading
 import time
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import NamedTuple
 
-from tests.acceptance.daemon_clients import Rpc, SysAdm
+from tests.acceptance.daemon_clients import PATIENCE, Rpc, SysAdm, until
 from tests.daemon import Daemon
 
 CLIENTS = 20
@@ -71,7 +71,7 @@ def all_at_once(daemon: Daemon) -> list[Ack]:
 
     def client(number: int) -> None:
         with SysAdm(daemon) if number % 2 else Rpc(daemon) as connection:
-            start.wait()
+            start.wait(PATIENCE)
             for place in range(JOBS_OF_EACH):
                 key = f"{number}-{place}"
                 sent = time.monotonic()
@@ -81,11 +81,8 @@ def all_at_once(daemon: Daemon) -> list[Ack]:
                     connection.submit(f"pkg {key}", id=key)
                 acks.append(Ack(key, sent, time.monotonic()))
 
-    threads = [threading.Thread(target=client, args=(number,)) for number in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(CLIENTS) as threads:
+        list(threads.map(client, range(CLIENTS)))
     return acks
 
 
@@ -174,14 +171,6 @@ def running_at_each_step(steps: str) -> list[int]:
         running += 1 if step == "+" else -1
         counts.append(running)
     return counts
-
-
-def until(is_so: Callable[[], bool], what: str) -> None:
-    """Wait for something that nobody tells: a file that a command writes."""
-    deadline = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.01)
 
 
 def test_a_pair_out_of_order_is_found():

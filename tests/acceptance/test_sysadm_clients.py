@@ -4,11 +4,17 @@ import time
 
 import pytest
 
-from tests.acceptance.sysadm_client import Client, answer_to, call, documented, golden, without_times
-from tests.daemon import READ
+from tests.acceptance.sysadm_client import KEY, Client, answer_to, call, documented, golden, without_times
+from tests.daemon import READ, Daemon, running
 
-KEY = "sysadm_pkg_install-{9c079421-ace9-4b6e-8870-d023b48f4c49}"
 SHOW_ARGUMENTS = """printf '[%s]' "$@"; echo"""
+
+
+@pytest.fixture(scope="module")
+def shared(accounts_file, tmp_path_factory):
+    """One daemon for the tests that leave nothing behind in it."""
+    with running(Daemon(tmp_path_factory.mktemp("d"), accounts_file)) as daemon:
+        yield daemon
 
 
 # --- the documented calls -------------------------------------------------------------------------
@@ -49,11 +55,11 @@ def test_the_documented_subscriptions_get_the_documented_answers(daemon):
 # --- the events of a list ---------------------------------------------------------------------------
 
 
-def test_the_events_of_three_commands_have_exactly_these_frames_and_keys(daemon):
-    daemon.script("pkg", SHOW_ARGUMENTS)
+def test_the_events_of_three_commands_have_exactly_these_frames_and_keys(shared):
+    shared.script("pkg", SHOW_ARGUMENTS)
     commands = golden("install_events.json")[0]["args"]["cmd_list"]
     before = time.time()
-    with Client(daemon) as client, Client(daemon, READ) as other:
+    with Client(shared) as client, Client(shared, READ) as other:
         client.subscribe()
         other.subscribe()
         client.run_jobs(**{KEY: commands})
@@ -73,12 +79,12 @@ def test_the_events_of_three_commands_have_exactly_these_frames_and_keys(daemon)
     assert int(before) <= begun <= ended <= time.time()
 
 
-def test_the_documented_events_come_word_for_word(daemon):
-    daemon.script(
+def test_the_documented_events_come_word_for_word(shared):
+    shared.script(
         "<command", """[ "$1" = "1>" ] && echo "<log after running command1>" || echo "<log for command2>" """
     )
     wanted = golden("documented/events.json")
-    with Client(daemon) as client:
+    with Client(shared) as client:
         client.ask(documented("subscribe.request.json"))
         client.run_jobs(**{"<random>": wanted[0]["args"]["cmd_list"]})
         events = client.events_until(lambda args: args["state"] == "finished")
@@ -86,9 +92,9 @@ def test_the_documented_events_come_word_for_word(daemon):
     assert without_times(events) == wanted
 
 
-def test_the_same_command_twice_keeps_its_outputs_apart(daemon):
-    daemon.script("count", f"echo x >>{daemon.folder}/lines; wc -l <{daemon.folder}/lines | tr -d ' '")
-    with Client(daemon) as client:
+def test_the_same_command_twice_keeps_its_outputs_apart(shared):
+    shared.script("count", f"echo x >>{shared.folder}/lines; wc -l <{shared.folder}/lines | tr -d ' '")
+    with Client(shared) as client:
         client.subscribe()
         client.run_jobs(twice=["count", "count", "state", "count"])
         end = client.finished("twice")
@@ -109,9 +115,9 @@ def test_the_same_command_twice_keeps_its_outputs_apart(daemon):
         ("echo out; kill -KILL $$", "137", "failed"),
     ],
 )
-def test_a_return_code_tells_how_a_command_ended_and_the_next_one_has_no_key(script, code, outcome, daemon):
-    daemon.script("odd", script)
-    with Client(daemon) as client:
+def test_a_return_code_tells_how_a_command_ended_and_the_next_one_has_no_key(script, code, outcome, shared):
+    shared.script("odd", script)
+    with Client(shared) as client:
         client.subscribe()
         client.run_jobs(k=["odd", "echo never"])
         events = client.events_until(lambda args: args["state"] == "finished")
@@ -129,8 +135,8 @@ def test_a_return_code_tells_how_a_command_ended_and_the_next_one_has_no_key(scr
     }
 
 
-def test_a_command_that_cannot_start_has_code_minus_1_and_its_log_says_why(daemon):
-    with Client(daemon) as client:
+def test_a_command_that_cannot_start_has_code_minus_1_and_its_log_says_why(shared):
+    with Client(shared) as client:
         client.subscribe()
         client.run_jobs(k="no-such-program --at-all")
         end = client.finished("k")
@@ -143,9 +149,9 @@ def test_a_command_that_cannot_start_has_code_minus_1_and_its_log_says_why(daemo
 # --- the ways to run and to list ----------------------------------------------------------------------
 
 
-def test_the_object_form_names_queue_directory_and_environment(daemon, tmp_path):
-    daemon.script("where", 'pwd; echo "$COLOUR"; echo "$1"')
-    with Client(daemon) as client:
+def test_the_object_form_names_queue_directory_and_environment(shared, tmp_path):
+    shared.script("where", 'pwd; echo "$COLOUR"; echo "$1"')
+    with Client(shared) as client:
         client.subscribe()
         job = {"commands": [["where", "a  b"]], "queue": "pkg_queue", "cwd": str(tmp_path)}
         started = client.run_jobs(k=job | {"env": {"COLOUR": "blue"}})
@@ -155,8 +161,8 @@ def test_the_object_form_names_queue_directory_and_environment(daemon, tmp_path)
     assert end[end["cmd_list"][0]] == f"{tmp_path}\nblue\na  b\n"
 
 
-def test_what_cannot_run_is_refused_by_name_and_the_rest_runs(daemon):
-    with Client(daemon) as client:
+def test_what_cannot_run_is_refused_by_name_and_the_rest_runs(shared):
+    with Client(shared) as client:
         client.subscribe()
         answer = client.run_jobs(
             good="true",
@@ -176,8 +182,8 @@ def test_what_cannot_run_is_refused_by_name_and_the_rest_runs(daemon):
     assert "iocage_queue" in answer["rejected"]["mixed"]
 
 
-def test_a_key_in_use_is_rejected_until_its_job_has_ended(daemon):
-    with Client(daemon) as client:
+def test_a_key_in_use_is_rejected_until_its_job_has_ended(shared):
+    with Client(shared) as client:
         client.subscribe()
         client.run_jobs(k="sleep 1000")
         client.begun("k")

@@ -1,5 +1,7 @@
 """Password checks: who gets in, what a check costs, and that nobody else has to wait for it."""
 
+import os
+import sys
 import threading
 
 import pytest
@@ -137,14 +139,35 @@ async def test_two_checks_run_at_once_the_rest_wait_and_a_full_line_refuses(acco
                 nursery.start_soon(try_it)
             for _ in range(2):
                 await trio.to_thread.run_sync(started.acquire)
-            assert check._waiting == 5
+            assert check._line.waiting == 5
             with pytest.raises(Refused, match=r"password_line: 3"):
                 await login(check, "reader", "x")
             release.set()
 
     assert (len(wrong), peak) == (5, 2)
-    assert set(names) == {"dispatcher password"}
-    assert check._waiting == 0
+    assert set(names) == {"dispatcher password_0", "dispatcher password_1"}
+    assert check._line.waiting == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there has a thread a priority of its own")
+async def test_a_check_stands_back_for_all_others_and_leaves_no_other_thread_behind_it(accounts, monkeypatch):
+    def niceness():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    seen = []
+
+    def note(_account, _password):
+        seen.append(niceness())
+        return False
+
+    monkeypatch.setattr(Account, "matches", note)
+    before = niceness()
+    with pytest.raises(NotAuthenticated):
+        await login(PasswordCheck(accounts), "reader", "x")
+
+    assert seen == [before + 5]
+    assert niceness() == before
+    assert await trio.to_thread.run_sync(niceness) == before
 
 
 async def test_a_check_delays_no_other_task(path):

@@ -72,6 +72,21 @@ def test_the_password_on_stdin_is_its_first_line(say, settings, monkeypatch):
     assert account.matches(" se cret ")
 
 
+def test_accounts_that_cannot_be_written_are_one_sentence_and_2(say, settings, monkeypatch, tmp_path):
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("secret\n"))
+    said = say("passwd", "ann", "--level", "full", "--stdin", "--config", str(settings))
+
+    assert said.status == 2
+    assert said.err.startswith(
+        f"dispatcher: {tmp_path}/state/accounts: cannot write the accounts: Permission denied;"
+    )
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+
+
 def test_two_passwords_that_differ_are_refused(say, settings, monkeypatch):
     typed = iter(["one", "two"])
     monkeypatch.setattr("getpass.getpass", lambda _prompt: next(typed))
@@ -87,6 +102,12 @@ def test_two_passwords_that_differ_are_refused(say, settings, monkeypatch):
         "",
         "# state_dir: /x\nqueues: {a: {}}\n",
         "state_dir: /var/tmp/d\n",
+        "queues: {a: {}}\nstate_dir:   /var/tmp/d  \n# state_dir: /x\nlimits: {}\n",
+        "state_dir: /var/tmp/d\n  e\n",
+        "state_dir: /var/tmp/d # here\n",
+        "state_dir: /var/lib/dispatcher\n",
+        "state_dir: d\n",
+        "state_dir: /var/tmp/d\nlisten: [{unix: /var/tmp/d.sock}]\n",
         "listen: [{unix: /var/tmp/d.sock}]\n",
         '{"st\\x61te_dir": /var/tmp/e}\n',
         None,
@@ -102,9 +123,10 @@ def test_the_socket_is_the_one_that_the_daemon_would_take(tmp_path, text):
     assert found == str(config.load(file).socket)
 
 
-def test_the_sample_needs_no_reading_of_all_the_settings(tmp_path, monkeypatch):
+@pytest.mark.parametrize("also", ["", "state_dir: /var/tmp/d\n"])
+def test_plain_settings_need_no_reading_as_a_whole(tmp_path, monkeypatch, also):
     file = tmp_path / "queues.yaml"
-    file.write_text(config.sample())
+    file.write_text(config.sample() + also)
     expected = str(config.load(file).socket)
     monkeypatch.setattr(config, "load", None)
 

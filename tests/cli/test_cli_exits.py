@@ -61,7 +61,7 @@ def test_killing_stops_those_that_are_there_and_says_which_are_not(scripted, say
     assert said == (
         4,
         "job 7 (build-7) is being stopped\n",
-        "dispatcher: cannot kill 'gone': no pending or running job has this name\n",
+        "dispatcher: cannot kill 'gone': no pending or running job has this key\n",
     )
     assert scripted.params("dispatcher.kill") == [{"job": "gone"}, {"job": 7}]
 
@@ -82,6 +82,16 @@ def test_refused_invalid_and_forbidden_are_1(scripted, say, failure, sentence):
 
     assert (said.status, said.out) == (1, "")
     assert sentence in said.err
+
+
+def test_wrong_settings_at_a_reload_are_2_as_at_a_check(scripted, say):
+    scripted.script["dispatcher.reload"] = [Failure("EINVAL", "/q.yaml:2:15: no")]
+    wrong = say("reload")
+    scripted.script["dispatcher.reload"] = [Failure("EBUSY", "jobs are waiting")]
+    refused = say("reload")
+
+    assert wrong == (2, "", "dispatcher: /q.yaml:2:15: no\n")
+    assert refused.status == 1
 
 
 def test_without_a_daemon_it_is_69_with_the_path_and_how_to_start_it(say, tmp_path):
@@ -200,6 +210,19 @@ def test_a_call_loads_nothing_that_takes_long(scripted):
 
     assert "build-7" in done.stdout
     assert done.stderr == "[]\n"
+
+
+def test_help_is_a_verb_too(say):
+    assert say("help") == say("--help")
+    assert say("help", "kill") == say("kill", "--help")
+    assert say("help", "kil").status == 2
+
+
+def test_without_a_verb_it_says_where_they_are_listed(say):
+    said = say()
+
+    assert said.status == 2
+    assert said.err.endswith("give a VERB; dispatcher --help lists them\n")
 
 
 def test_the_help_of_each_verb_has_examples_and_the_statuses_are_listed(say):

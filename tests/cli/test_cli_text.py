@@ -63,6 +63,60 @@ def test_a_table_on_a_terminal_takes_markup_for_text(scripted, say, monkeypatch,
     assert ("\x1b[1;31mfailed" in out) is not bool(no_color)
 
 
+MADE_UP = "f535ed6a-f287-4020-83a0-cdb8c0f14668"
+
+
+def test_a_made_up_key_is_short_on_a_terminal_and_whole_in_a_pipe(scripted, say, monkeypatch):
+    scripted.script["dispatcher.list"] = [{"jobs": [finished(key=MADE_UP)], "total": 1}]
+    piped = say("list").out
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "120")
+    shown = say("list").out
+
+    assert f"  {MADE_UP}  " in piped
+    assert "  f535ed6a…  " in shown
+    assert MADE_UP not in shown
+
+
+def test_a_sentence_names_only_a_key_that_somebody_chose():
+    assert output.name_of(finished(key=MADE_UP)) == "job 7"
+    assert output.name_of(finished(key="f535ed6a")) == "job 7 (f535ed6a)"
+
+
+def test_a_list_on_a_narrow_terminal_has_one_line_for_each_job(scripted, say, monkeypatch):
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    job = finished(key="nightly-build-of-everything")
+    job["commands"][0]["text"] = "a long command " * 9
+    scripted.script["dispatcher.list"] = [{"jobs": [job] * 3, "total": 3}]
+    lines = say("list", "--limit", "3").out.splitlines()
+
+    assert len(lines) == 4
+    assert max(map(len, lines)) <= 80
+    assert all("nightly-build-o…" in row and "a long" in row for row in lines[1:])
+
+
+def test_times_of_today_are_short_on_a_terminal_only(monkeypatch):
+    now = datetime.now(UTC)
+    today, last_year = now.isoformat(), now.replace(year=now.year - 1, day=1).isoformat()
+
+    assert len(output.short_time(today)) == 19
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    assert output.short_time(today) == f"{now:%H:%M:%S}"
+    assert output.short_time(last_year) == f"{now.year - 1}-{now:%m}-01"
+    assert output.short_time(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [([], "no pending or running jobs; finished ones: dispatcher list --all"), (["--all"], "no such jobs")],
+)
+def test_nothing_to_list_is_said(scripted, say, arguments, sentence):
+    scripted.script["dispatcher.list"] = [{"jobs": [], "total": 0}]
+
+    assert say("list", *arguments).err.startswith(sentence)
+
+
 def test_show_tells_everything_about_a_job(scripted, say):
     job = finished(reason="because", ended_by="KILL")
     job["commands"][1]["signal"] = "SIGKILL"

@@ -5,13 +5,15 @@ import logging
 
 import pytest
 import trio
+import trio.testing
 import websockets.exceptions
 import websockets.sync.client
 
+from dispatcher import settings
 from dispatcher.net import connection as net_connection
 from dispatcher.net import websocket as net_websocket
 from dispatcher.net.websocket import text_frame
-from tests.integration.net_server import LOCAL, SMALL, masked, open_raw, rest_of, running
+from tests.integration.net_server import LOCAL, SMALL, masked, open_raw, read_until, rest_of, running
 
 
 async def test_messages_sent_right_before_a_goodbye_are_still_received():
@@ -166,16 +168,85 @@ async def test_a_session_that_fails_is_logged_and_closed_with_1011_and_the_serve
     assert "a WebSocket session failed" in caplog.text
 
 
-async def test_ping_returns_with_the_pong_and_notes_that_the_peer_was_heard():
-    async with running() as server:
+async def test_an_answered_ping_keeps_the_connection_and_notes_that_the_peer_was_heard():
+    async with running(limits=settings.Limits(ping_time=0.1)) as server:
         stream, rest = await open_raw(server.port, "/hub")
-        async with stream, trio.open_nursery() as nursery:
+        async with stream:
             await server.site.arrived()
             member = server.site.members[0]
             before = member.last_heard
-            nursery.start_soon(member.ping, b"here?")
-            while b"here?" not in rest:
-                rest += await stream.receive_some()
-            await stream.send_all(masked(0x8A, b"here?"))
+            for _ in range(5):
+                while len(rest) < 6:  # head of two bytes, payload of four
+                    rest += await stream.receive_some()
+                assert rest[:2] == b"\x89\x04"
+                await stream.send_all(masked(0x8A, rest[2:6]))
+                rest = rest[6:]
+            await stream.send_all(masked(0x81, b"still here"))
+            await read_until(stream, b"still here")
 
     assert member.last_heard > before
+
+
+async def test_a_missed_pong_ends_the_session_although_the_peer_goes_on_talking():
+    async with running(limits=settings.Limits(ping_time=0.1)) as server:
+        stream, _ = await open_raw(server.port)
+        async with stream, trio.open_nursery() as nursery:
+
+            async def talk_on():
+                with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                    while True:
+                        await stream.send_all(masked(0x81, b"x"))
+                        await trio.sleep(0.01)
+
+            nursery.start_soon(talk_on)
+            heard = await read_until(stream, b"no pong within 0.1 s")
+            await server.site.left()
+            nursery.cancel_scope.cancel()
+
+    assert (1011).to_bytes(2) + b"no pong" in heard
+
+
+async def test_a_session_that_is_behind_is_not_blamed_on_the_peer():
+    async with running(limits=settings.Limits(ping_time=0.1)) as server:
+        stream, rest = await open_raw(server.port, "/deaf")
+        async with stream:
+            # More than the inbox takes, so that no pong of ours could be read.
+            await stream.send_all(masked(0x81, b"x") * 400)
+            await trio.sleep(0.5)
+            server.site.go.set()
+            while len(rest) < 3 * 400:
+                rest = without_pings(rest + await stream.receive_some())
+
+    assert rest == b"\x81\x01x" * 400
+
+
+def without_pings(data):
+    """Take out the pings between small frames."""
+    found = b""
+    while data:
+        size = 2 + data[1] if len(data) > 1 else 1
+        found += b"" if data[0] == 0x89 and len(data) >= size else data[:size]
+        data = data[size:]
+    return found
+
+
+async def test_a_server_that_stops_in_the_middle_of_a_handshake_does_not_wait_for_the_client(nursery):
+    ours, theirs = trio.testing.memory_stream_pair()
+    closes = trio.Event()
+
+    async def session(_socket):
+        await trio.sleep_forever()
+
+    async def hang_up():  # after a while, for otherwise a server that waits would wait for ever
+        with trio.move_on_after(3):
+            await closes.wait()
+        await theirs.aclose()
+
+    nursery.start_soon(hang_up)
+    begun = trio.current_time()
+    with trio.CancelScope() as stopping:
+        stopping.cancel()
+        await net_websocket.run_socket(ours, "dGhlIHNhbXBsZSBub25jZQ==", b"", SMALL, session)
+
+    assert trio.current_time() - begun < 1
+    closes.set()

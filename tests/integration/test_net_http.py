@@ -194,6 +194,22 @@ async def test_connections_above_the_limit_are_turned_away_with_503(caplog):
     assert "turned a client away: 2 connections" in caplog.text
 
 
+async def test_one_address_may_not_take_all_places(caplog):
+    limits = settings.Limits(connections_per_address=1)
+    async with running(limits=limits) as server:
+        first, _ = await open_raw(server.port)
+        async with first:
+            refused = await talk(server.port, b"")
+            other = await trio.open_tcp_stream(LOCAL, server.port, local_address="127.0.0.2")
+            async with other:
+                await other.send_all(GET)
+                await read_until(other, b"HTTP/1.1 200 ")
+
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert b"raise limits: connections_per_address" in refused
+    assert "turned a client away: 1 connections are open (limits: connections_per_address)" in caplog.text
+
+
 @pytest.mark.parametrize(("status", "line"), [(404, b"404 Not Found"), (299, b"299 ")])
 async def test_a_status_line_says_in_words_what_the_number_means(status, line, monkeypatch):
     async with running() as server:

@@ -57,6 +57,26 @@ def test_facts_that_nobody_saved_keep_an_idle_worker_alive(supervisor):
     assert supervisor.started[0].wait(PATIENCE) == 0
 
 
+def test_a_job_that_was_only_given_back_is_no_job_of_the_worker(supervisor, tmp_path):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    worker = supervisor.worker()
+    worker.send(**supervisor.order(7, sh(f"read x <{gate}")))
+    worker.send(**supervisor.order(8, ["true"]))
+    worker.facts_until("returned", 8)  # because 7 is long
+    supervisor.die()
+
+    supervisor.listener = supervisor.listen()
+    worker = supervisor.accept()
+    hello = worker.read()
+    again = worker.facts_until("returned", 8)
+    gate.write_text("go\n")
+
+    assert hello is not None
+    assert hello["jobs"] == [7], "8 may be handed to it again, and that it would not know of"
+    assert again[-1]["handover"] == 1008
+
+
 def test_an_idle_worker_without_supervisor_ends(supervisor):
     supervisor.worker()
     supervisor.die()

@@ -62,9 +62,10 @@ class Following:
                     await self._send(piece)
                 if piece.end:
                     return
-                if piece.next == offset:
+                if piece.next <= offset:
+                    # After a restart less may be known than was sent before: nothing is sent twice.
                     await log.changed()
-                offset = piece.next
+                offset = max(offset, piece.next)
 
     async def _send(self, piece: Piece) -> None:
         params = FollowedPiece(self._number, self._job, piece.text, piece.offset, piece.next, piece.end)

@@ -1,0 +1,84 @@
+"""What the daemon says while it starts: what it found, where it listens, who can use it.
+
+Each is one sentence, and `Lines` puts the level in front where a line is not just news.
+"""
+
+import logging
+import os
+import pwd
+from collections.abc import Sequence
+
+from dispatcher.access.accounts import Accounts
+from dispatcher.errors import SettingsError
+from dispatcher.net.tls import Certificate
+from dispatcher.settings import Listener, Settings
+from dispatcher.store.port import Restored
+
+
+class Lines(logging.Formatter):
+    """Lines without a time, which daemon(8) and the journal write in front of each themselves."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give the line; `ready` and other news stand there as they are."""
+        text = super().format(record)
+        return text if record.levelno <= logging.INFO else f"{record.levelname.lower()}: {text}"
+
+
+def found(restored: Restored) -> str:
+    """Say which jobs were there."""
+    running, waiting = len(restored.active), sum(restored.waiting.values())
+    if not running and not waiting:
+        return "no jobs from before"
+    return f"jobs from before: {running} to take over, {waiting} pending"
+
+
+def sentences(
+    settings: Settings, found: str, certificate: Certificate | None, bound: Sequence[Listener]
+) -> list[str]:
+    """Give all that is to be told once the daemon listens."""
+    told = [found]
+    if certificate is not None:
+        told.append(_certificate(certificate))
+    told += map(_listening, bound)
+    hint = _who_may(settings)
+    return [*told, hint] if hint else told
+
+
+def _listening(listener: Listener) -> str:
+    if listener.path:
+        return f"listening on {listener.path}"
+    return (
+        f"listening on {listener.address} port {listener.port}, {'with' if listener.tls else 'without'} TLS"
+    )
+
+
+def _certificate(one: Certificate) -> str:
+    # As clients and `openssl x509 -fingerprint -sha256` show it.
+    pairs = ":".join(one.fingerprint[at : at + 2] for at in range(0, len(one.fingerprint), 2)).upper()
+    return f"certificate {one.certificate}, SHA-256 {pairs}"
+
+
+def _who_may(settings: Settings) -> str | None:
+    """Say how to add an account if there is none; None if there are some, or if that cannot be told."""
+    accounts = Accounts(settings.accounts)
+    try:
+        accounts.load()
+    except SettingsError:
+        return None  # the reader of the accounts complains itself
+    if accounts.names():
+        return None
+    option = f" --config {settings.source}" if settings.source else ""
+    return (
+        f"no accounts yet: only local {_owners()} may use this dispatcher, over its Unix socket; "
+        f"add one with: dispatcher passwd NAME --level full{option}"
+    )
+
+
+def _owners() -> str:
+    uid = os.geteuid()
+    if uid == 0:
+        return "root"
+    try:
+        return f"root and {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"root and uid {uid}"

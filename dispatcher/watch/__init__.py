@@ -1,0 +1,1 @@
+"""What the daemon watches besides jobs: the state of the system, and the log of life-preserver."""
