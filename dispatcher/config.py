@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from dispatcher.classes.reading import read_class_file
 from dispatcher.errors import SettingsError
 from dispatcher.setting_keys import LIMITS, TLS, TOP
 from dispatcher.setting_sections import (
@@ -96,6 +97,7 @@ def _settings(path: Path | None, root: Entry | None, given: Mapping[str, Path]) 
         sysadm=read_sysadm(sections.get("sysadm")),
         watch=read_watch(sections.get("watch")),
         audit=read_audit(sections.get("audit")),
+        classes=read_class_file(paths["classes"]) if "classes" in paths else None,
     )
 
 

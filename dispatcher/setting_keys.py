@@ -68,6 +68,11 @@ TOP = (
     Key("tls", Kind.SECTION, "a certificate of your own; by default a self-signed one is made and kept"),
     Key("sysadm", Kind.SECTION, "SysAdm's protocol, where its documents and its clients disagree"),
     Key("watch", Kind.SECTION, "what is watched besides jobs, for SysAdm's events"),
+    Key(
+        "classes",
+        Kind.PATH,
+        "a file with classes that are added to the built-in ones or replace them",
+    ),
     Key("audit", Kind.SECTION, "how much is kept of the audit, log_dir/audit.log"),
     Key("limits", Kind.SECTION, "bounds that keep one client from hurting the others"),
 )

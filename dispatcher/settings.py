@@ -5,6 +5,7 @@
 
 from pathlib import Path
 
+from dispatcher.classes.templates import ClassFile
 from dispatcher.core.model import Leftovers, OnDuplicate, Queue, Value
 from dispatcher.core.routing import Routes
 
@@ -124,6 +125,7 @@ class Settings(Value, frozen=True):
     sysadm: Sysadm = Sysadm()
     watch: Watch = Watch()
     audit: AuditFiles = AuditFiles()
+    classes: ClassFile | None = None
 
     @property
     def socket(self) -> Path:
@@ -132,10 +134,11 @@ class Settings(Value, frozen=True):
 
 
 __all__ = [
-    "AuditFiles",
     "DEFAULT_PATH",
     "DEFAULT_QUEUES",
+    "AuditFiles",
     "Auth",
+    "ClassFile",
     "Leftovers",
     "LifePreserverWatch",
     "Limits",

@@ -9,7 +9,7 @@ from dispatcher.settings import Limits, Settings
 
 # What was built from these at the start keeps them: sockets, files, and the limits of connections.
 AT_START = ("state_dir", "log_dir", "accounts", "listen", "tls", "auth", "watch", "audit")
-AT_ONCE = ("routes", "environment", "sysadm")
+AT_ONCE = ("routes", "environment", "sysadm", "classes")
 LIMITS_AT_ONCE = ("commands_per_job", "log_cap_bytes", "log_tail_bytes", "keep_days")
 
 

@@ -46,6 +46,8 @@ def describe(settings: Settings) -> str:
         },
         "audit": _describe_table(settings.audit, AUDIT),
     }
+    if settings.classes:
+        written["classes"] = str(settings.classes.path)
     if settings.tls:
         written["tls"] = {"certificate": str(settings.tls.certificate), "key": str(settings.tls.key)}
     body: str = yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=10_000)

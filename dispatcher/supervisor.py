@@ -2,7 +2,7 @@
 
     main                 signals; ends the rest
     +- clients           listeners, one task per connection; cancelled first
-    +- heart             engine, pool (spawner, workers), feeds, retention; cancelled last
+    +- heart             engine, pool (spawner, workers), feeds, retention, audit, watches; cancelled last
 
 Only this module knows which store and which runner are in use. Shutdown never waits for a job:
 that job may be the one that restarts us. Jobs stay with their workers.
@@ -23,6 +23,7 @@ from functools import partial
 import trio
 
 from dispatcher import settings_change, settings_report, start_report
+from dispatcher.access.audit import Audit, audit_files
 from dispatcher.api.routes import AllRoutes
 from dispatcher.api.service import Service
 from dispatcher.core import messages as m
@@ -41,6 +42,7 @@ from dispatcher.runner.pool import WARM, Pool
 from dispatcher.settings import Listener, Settings
 from dispatcher.store.port import Restored
 from dispatcher.store.sqlite import SqliteStore, open_store
+from dispatcher.watch.tasks import start_watches
 
 MARK = "DISPATCHER_JOB"
 LISTENING = "listening.json"
@@ -94,6 +96,7 @@ class _Supervisor:
         queues = self._settings.queues
         engine = self._engine = Engine(store, self._hub, pool, queues, restored, boot_id=boot)
         pool.report_to(engine.post)
+        audit = Audit(audit_files(self._settings), time.time)
         service = Service(
             engine,
             store,
@@ -102,6 +105,7 @@ class _Supervisor:
             settings=self._current,
             reload=self._reload,
             clock=time.time,
+            audit=audit,
         )
         routes = self._routes = AllRoutes(service, os.getuid())
         async with trio.open_nursery() as heart:
@@ -109,6 +113,8 @@ class _Supervisor:
             heart.start_soon(engine.run)
             heart.start_soon(routes.run_feeds)
             heart.start_soon(forget_old_jobs, store, self._current, time.time)
+            heart.start_soon(audit.run)
+            start_watches(heart, self._settings, routes.topics)
             await self._serve_clients(engine, routes, signals, start_report.found(restored))
             heart.cancel_scope.cancel()
         _log.info("stopped; running jobs go on with their workers")
@@ -119,7 +125,10 @@ class _Supervisor:
         settings = self._settings
         context, certificate = await trio.to_thread.run_sync(_tls_context, settings)
         async with trio.open_nursery() as clients:
-            bound = await clients.start(partial(serve, settings.listen, routes, settings.limits, context))
+            door = partial(
+                serve, settings.listen, routes, settings.limits, context, is_refused=routes.is_refused
+            )
+            bound = await clients.start(door)
             _note_listening(settings, bound)
             await engine.execute(m.Prepare(WARM))
             # Only now, so that a start that fails says why, and nothing else.
@@ -157,7 +166,7 @@ class _Supervisor:
             _log.error("%s", error.sentence)
             raise
         self._settings, found = settings_change.merge(self._settings, new)
-        sentences = [*found, *self._routes.refresh_accounts()] or ["nothing has changed"]
+        sentences = [*found, *(await self._routes.refresh_accounts())] or ["nothing has changed"]
         for sentence in sentences:
             _log.info("%s", sentence)
         _warn(new)

@@ -58,6 +58,11 @@ class Entry:
         """Whether it is text in quotes or a block of text."""
         return isinstance(self._node, yaml.ScalarNode) and self._node.style is not None
 
+    @property
+    def is_mapping(self) -> bool:
+        """Whether it is a mapping, in a place that may hold other things too."""
+        return isinstance(self._node, yaml.MappingNode)
+
     def wrong(self, what: str, remedy: str) -> SettingsError:
         """Make the complaint about this value: what is wrong, and what would be right."""
         where = f"{self.path}: " if self.path else ""

@@ -66,6 +66,13 @@ need_programs() {
     fi
 }
 
+# Takes the stand-in for PAM, a library that the tests of logins start a daemon with. FreeBSD has none.
+need_pam_wrapper() {
+    if command -v apt-get >/dev/null 2>&1 && [ -z "$(find /usr/lib -name libpam_wrapper.so 2>/dev/null)" ]; then
+        install_packages libpam-wrapper "" || say "going on without libpam-wrapper (its tests are skipped)"
+    fi
+}
+
 # On FreeBSD these are compiled from Rust and C, and PyPI has no binaries for it: take the system's packages.
 freebsd_libraries() {
     flavour=py$("$python" -c 'import sys; print("%d%d" % sys.version_info[:2])')

@@ -96,6 +96,8 @@ class Daemon:
                 {"address": "127.0.0.1", "port": 0, "tls": False},
             ],
             "environment": {"PATH": path},
+            # The users of the machine that the tests run on are none of theirs.
+            "auth": {"methods": ["accounts"]},
         }
         self.config.write_text(yaml.safe_dump(written | dict(settings), sort_keys=False))
 

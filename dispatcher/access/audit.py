@@ -16,6 +16,7 @@ import trio
 from dispatcher.access.roles import Caller
 from dispatcher.errors import DispatcherError
 from dispatcher.logs.history import History, line
+from dispatcher.settings import Settings
 
 NAME = "audit.log"
 QUEUE_BYTES = 4 * 1024 * 1024
@@ -27,6 +28,11 @@ Details = Callable[[], Mapping[str, object] | None]
 
 _log = logging.getLogger("dispatcher.audit")
 _encoder = msgspec.json.Encoder()
+
+
+def audit_files(settings: Settings) -> History:
+    """Give the files of the audit."""
+    return History(settings.log_dir / NAME, settings.audit.file_bytes, settings.audit.files)
 
 
 class Audit:
@@ -49,6 +55,9 @@ class Audit:
 
         `details` is asked then; it gives None if nothing was changed that is worth a line.
         """
+        if self._history is None:
+            yield
+            return
         await self._wait_for_room()
         try:
             yield

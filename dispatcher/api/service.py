@@ -5,11 +5,14 @@ Each call checks the caller's level first and raises DispatcherError with a sent
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 import trio
 
+from dispatcher.access.audit import Audit
 from dispatcher.access.roles import Caller, Level, require
+from dispatcher.api import audited
 from dispatcher.api.submissions import JobRequest, submission_of
 from dispatcher.core import messages as m
 from dispatcher.core.model import Finished, Job, Value
@@ -49,8 +52,10 @@ class Service:
         settings: Callable[[], Settings],
         reload: Callable[[], Awaitable[list[str]]],
         clock: Callable[[], float],
+        audit: Audit | None = None,
     ) -> None:
         self.hub = hub
+        self.audit = audit or Audit(None, clock)
         self.news = news
         self._engine = engine
         self._store = store
@@ -77,42 +82,54 @@ class Service:
         self, caller: Caller, requests: Sequence[JobRequest]
     ) -> list[m.Submitted | DispatcherError]:
         """Add jobs; one answer for each, given when all that could be added are on disk."""
-        require(caller, Level.FULL)
-        now = self._clock()
         prepared: list[m.Submit | DispatcherError] = []
-        for request in requests:
-            try:
-                prepared.append(m.Submit(submission_of(request, caller, self.settings), now))
-            except DispatcherError as error:
-                prepared.append(error)
-        good = [one for one in prepared if isinstance(one, m.Submit)]
-        answers = iter(await self._engine.execute_all(good))
-        return [
-            one if isinstance(one, DispatcherError) else _expect(next(answers), m.Submitted)
-            for one in prepared
-        ]
+        given: list[m.Submitted | DispatcherError] = []
+        details = partial(audited.submitted, requests, prepared, given)
+        async with self.audit.request(caller, "submit", details):
+            require(caller, Level.FULL)
+            now = self._clock()
+            for request in requests:
+                try:
+                    prepared.append(m.Submit(submission_of(request, caller, self.settings), now))
+                except DispatcherError as error:
+                    prepared.append(error)
+            good = [one for one in prepared if isinstance(one, m.Submit)]
+            answers = iter(await self._engine.execute_all(good))
+            given += [
+                one if isinstance(one, DispatcherError) else _expect(next(answers), m.Submitted)
+                for one in prepared
+            ]
+        return given
 
     async def kill(self, caller: Caller, targets: Sequence[int | str]) -> list[m.Killed | DispatcherError]:
         """Stop jobs; answered when the wish is saved. An unknown or finished one gives Killed(None)."""
-        require(caller, Level.FULL)
-        now = self._clock()
-        kills = [m.Kill(target, caller.name, now) for target in targets]
-        return [_expect(answer, m.Killed) for answer in await self._engine.execute_all(kills)]
+        given: list[m.Killed | DispatcherError] = []
+        async with self.audit.request(caller, "kill", partial(audited.killed, targets, given)):
+            require(caller, Level.FULL)
+            now = self._clock()
+            kills = [m.Kill(target, caller.name, now) for target in targets]
+            given += [_expect(answer, m.Killed) for answer in await self._engine.execute_all(kills)]
+        return given
 
     async def pause(self, caller: Caller, queue: str) -> None:
         """Start no further job of a queue, over restarts too, until it is resumed."""
-        require(caller, Level.FULL)
-        await self._engine.execute(m.Pause(queue))
+        async with self.audit.request(caller, "pause", lambda: {"queue": queue}):
+            require(caller, Level.FULL)
+            await self._engine.execute(m.Pause(queue))
 
     async def resume(self, caller: Caller, queue: str) -> None:
         """Start jobs of a paused queue again."""
-        require(caller, Level.FULL)
-        await self._engine.execute(m.Resume(queue, self._clock()))
+        async with self.audit.request(caller, "resume", lambda: {"queue": queue}):
+            require(caller, Level.FULL)
+            await self._engine.execute(m.Resume(queue, self._clock()))
 
     async def reload(self, caller: Caller) -> list[str]:
         """Read the settings again; give what changed, in sentences."""
-        require(caller, Level.FULL)
-        return await self._reload()
+        changes: list[str] = []
+        async with self.audit.request(caller, "reload", lambda: {"changes": changes}):
+            require(caller, Level.FULL)
+            changes += await self._reload()
+        return changes
 
     # --- looking ------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import argparse
 import os
 
 from dispatcher import __version__
-from dispatcher.cli import admin, jobs, logs, queues, run
+from dispatcher.cli import admin, audit, jobs, logs, queues, run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def build() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"dispatcher {__version__}")
     _add_common(parser, default=None)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", prog="dispatcher", title="verbs")
-    for group in (run, jobs, logs, queues, admin):
+    for group in (run, jobs, logs, queues, admin, audit):
         group.add(Verbs(verbs))
     # Not listed: it is there because people type it.
     verbs.add_parser("help", formatter_class=Help).add_argument("about", metavar="VERB", nargs="*")

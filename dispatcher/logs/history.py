@@ -37,7 +37,7 @@ def stamp(at: float) -> str:
 def line(at: float, encoded: bytes) -> bytes:
     """Make a line of an encoded JSON object: the time comes first, whatever the object holds."""
     rest = encoded[1:]
-    return b"%b%b\"%b%b\n" % (_HEAD, stamp(at).encode(), b"" if rest == b"}" else b",", rest)
+    return b'%b%b"%b%b\n' % (_HEAD, stamp(at).encode(), b"" if rest == b"}" else b",", rest)
 
 
 class History:

@@ -57,6 +57,11 @@ class Job:
         """The number of the job."""
         return self.order.job
 
+    @property
+    def is_to_begin(self) -> bool:
+        """Whether its first command comes next."""
+        return self._next == 0 and not self._is_unwanted
+
     # What the loop says
 
     def reaped(self, pid: int, status: int, usage: struct_rusage) -> None:

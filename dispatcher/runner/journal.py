@@ -52,14 +52,11 @@ class Journal:
         """
         line = json.dumps(fact, separators=(",", ":"))
         self._unwritten += line.encode() + b"\n"
-        # A short write leaves half a line on disk: what follows is its other half, so no line is broken.
-        with contextlib.suppress(OSError):
-            while self._unwritten:
-                written = os.write(self._fd, self._unwritten)
-                del self._unwritten[:written]
+        self._push()
 
     def is_written(self) -> bool:
-        """Tell whether every fact so far is in the file."""
+        """Try again what could not be written; tell whether every fact so far is in the file."""
+        self._push()
         return not self._unwritten
 
     def empty(self) -> None:
@@ -79,6 +76,13 @@ class Journal:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def _push(self) -> None:
+        # A short write leaves half a line on disk: what follows is its other half, so no line is broken.
+        with contextlib.suppress(OSError):
+            while self._unwritten:
+                written = os.write(self._fd, self._unwritten)
+                del self._unwritten[:written]
 
     def _end_cut_line(self) -> None:
         """Keep the next line apart from one that an earlier holder could not finish."""

@@ -72,8 +72,6 @@ class Pool:
                     self._accept(listener, nursery)
         finally:
             listener.close()  # never unlinked: the next supervisor may have bound the name already
-            for link in self._links.values():
-                link.close()
 
     # --- what the engine asks ---------------------------------------------------------------
 
@@ -142,13 +140,15 @@ class Pool:
         nursery.start_soon(self._serve, WorkerLink(connection))
 
     async def _serve(self, link: WorkerLink) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(link.push_on)
-            async for lines in link.pieces():
-                self._take(link, lines)
-                self.flush()
-            nursery.cancel_scope.cancel()
-        link.close()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(link.push_on)
+                async for lines in link.pieces():
+                    self._take(link, lines)
+                    self.flush()
+                nursery.cancel_scope.cancel()
+        finally:
+            link.close()
         if self._links.get(link.worker) is link:
             del self._links[link.worker]
             self._settle(link.worker)

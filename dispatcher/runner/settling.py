@@ -22,7 +22,8 @@ from dispatcher.runner.place import Place
 from dispatcher.runner.wire_facts import from_record
 from dispatcher.settings import Settings
 
-PROBE = 1.0  # seconds between two looks at the lock of a worker that does not report
+FIRST_PROBE = 0.01  # seconds until the second look: a dying worker's lock and connection do not end at once
+PROBE = 1.0  # seconds between two looks at the lock of a worker that does not report, after a while
 SILENCE = 30.0  # seconds after which its jobs are shown as unreachable
 
 _log = logging.getLogger("dispatcher.runner")
@@ -106,10 +107,12 @@ class Settling:
         """Wait until a worker is back (True) or its lock is free (False)."""
         path = self._place.journal(worker)
         deadline = trio.current_time() + SILENCE
+        pause = FIRST_PROBE
         while not self._is_connected(worker) and journal.is_locked(path):
-            with trio.move_on_after(PROBE):
+            with trio.move_on_after(pause):
                 await self.wait_until_back(worker)
                 continue  # and look: it may be gone again
+            pause = min(PROBE, 2 * pause)
             if trio.current_time() > deadline and worker not in self._silent:
                 self._silent.add(worker)
                 for number in jobs():

@@ -14,6 +14,7 @@ from pathlib import Path
 import trio
 
 PAUSE = 0.5  # seconds before the next start of a spawner that died
+LEAVE_SECONDS = 1.0  # that it has to end when it is sent home
 
 _log = logging.getLogger("dispatcher.runner")
 
@@ -50,9 +51,10 @@ class Spawning:
                     nursery.cancel_scope.cancel()
             finally:
                 # EOF is how a spawner is sent home; it must not be left to the garbage collector.
-                if process.stdin is not None:
-                    with trio.CancelScope(shield=True):
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + LEAVE_SECONDS):
+                    if process.stdin is not None:
                         await process.stdin.aclose()
+                    await process.wait()
             _log.warning("the spawner ended with %s; starting another", process.returncode)
             self._on_death()
             await trio.sleep(PAUSE)

@@ -26,7 +26,7 @@ from dispatcher.runner.trouble import note
 from dispatcher.runner.uplink import RECONNECT_SECONDS, Uplink
 
 FIRST_CONNECT_SECONDS = 10.0  # an idle worker that has never been connected gives up after that
-FORK_AGAIN_SECONDS = 1.0
+AGAIN_SECONDS = 1.0
 JOURNAL_BYTES = 256 * 1024  # a journal that has grown so large is emptied before the next job
 JOURNAL_PATIENCE = 1.0
 LONG = 0.050  # seconds that a job may run before those that lie ahead of it are given back
@@ -64,7 +64,8 @@ class Worker:
         now = time.monotonic()
         self._connect_at = now
         self._give_up_at = now + FIRST_CONNECT_SECONDS
-        self._fork_at: float | None = None
+        self._again_at: float | None = None
+        self._trouble = ""
         self._hold_until: float | None = None
         self._long_at = 0.0
         self._is_dismissed = False
@@ -164,12 +165,16 @@ class Worker:
     # The jobs
 
     def _advance(self) -> None:
-        if self._fork_at is not None and time.monotonic() < self._fork_at:
+        if self._again_at is not None and time.monotonic() < self._again_at:
             return
-        self._fork_at = None
+        self._again_at = None
         while self._job is not None or self._take_next():
             if self._job is None:
                 continue
+            if self._job.is_to_begin and not self._journal.is_written():
+                # After a crash nobody could tell that it has begun, and it would run once more.
+                self._try_again(f"cannot note that job {self._job.number} begins: the journal takes nothing")
+                return
             match self._job.advance(self._reap):
                 case Step.WAIT:
                     return
@@ -198,6 +203,12 @@ class Worker:
             self._hold_until = now + JOURNAL_PATIENCE
         return now < self._hold_until
 
+    def _try_again(self, trouble: str) -> None:
+        if trouble != self._trouble:  # said once, however long it lasts
+            note(self._state_dir, f"{trouble}; trying again")
+        self._trouble = trouble
+        self._again_at = time.monotonic() + AGAIN_SECONDS
+
     def _reap(self) -> bool:
         """Reap all that has ended, adopted processes too; tell whether children are left."""
         while True:
@@ -215,8 +226,7 @@ class Worker:
         try:
             child = os.fork()
         except OSError as error:
-            note(self._state_dir, f"cannot fork away from leftovers: {error.strerror}; trying again")
-            self._fork_at = time.monotonic() + FORK_AGAIN_SECONDS
+            self._try_again(f"cannot fork away from leftovers: {error.strerror}")
             return False
         pipes = job.give_output()
         if child:
@@ -244,7 +254,7 @@ class Worker:
     def _timeout(self) -> float | None:
         if self._report.wants_to_send(self._link):
             return 0  # if nothing else is ready, they leave at once
-        times = [self._fork_at]
+        times = [self._again_at]
         if not self._link.is_open:
             times.append(self._connect_at)
         if self._job is not None:

@@ -82,7 +82,7 @@ class Preserver:
         return events
 
     def save(self) -> None:
-        """Keep how far the files were read, if that is news. After the events were told, so that none is lost."""
+        """Keep how far the files were read, if that is news; after the events were told, or one is lost."""
         file = self._progress_file
         note = _Note(
             self._log.place,

@@ -103,9 +103,7 @@ class Follower:
             if end == 0 and len(data) < PIECE:
                 break
             whole = data[:end] or data
-            lines += [
-                one.decode("utf-8", "replace") for one in whole.split(b"\n") if 0 < len(one) <= LONGEST
-            ]
+            lines += [one.decode("utf-8", "replace") for one in whole.split(b"\n") if 0 < len(one) <= LONGEST]
             seen = self.place.mark.encode("latin-1") + whole
             self.place = Place(
                 self.place.inode, self.place.offset + len(whole), seen[-MARK:].decode("latin-1")

@@ -26,7 +26,7 @@ def read_note(path: Path, kind: type[_V]) -> _V | None:
 
 
 def write_note(path: Path, note: Value) -> None:
-    """Replace a note in one go. A note that cannot be written is said, and costs no more than a repetition."""
+    """Replace a note in one go. One that cannot be written is said, and costs no more than a repetition."""
     new = path.with_name(f".{path.name}.new")
     try:
         with new.open("wb") as file:
@@ -36,5 +36,3 @@ def write_note(path: Path, note: Value) -> None:
         new.replace(path)
     except OSError as error:
         _log.warning("cannot write %s: %s; make room in state_dir", path, error.strerror)
-
-

@@ -68,9 +68,7 @@ def read_log_line(line: str) -> PreserverEvent | Started | Ended | None:
         text = f"{when}: Replication Failed for {_source(message)}"
         file = line.partition("LOGFILE:")[2].strip()
         return Ended(
-            PreserverEvent(
-                "replication", f"{text}\nLogfile available at: {file}" if file else text, CRITICAL
-            )
+            PreserverEvent("replication", f"{text}\nLogfile available at: {file}" if file else text, CRITICAL)
         )
     return None
 
@@ -101,7 +99,7 @@ def _squeezed(text: str) -> str:
 
 def _behind(message: str, word: str) -> str:
     _, found, rest = message.rpartition(word)
-    return rest if found else message.split()[-1]
+    return rest if found else message.rsplit(maxsplit=1)[-1]
 
 
 def _source(message: str) -> str:

@@ -19,7 +19,7 @@ SECONDS = 20.0
 BYTES = 1024 * 1024
 
 
-class ProgramFailed(Exception):  # noqa: N818
+class ProgramFailed(Exception):
     """The program is there and did not do its part; the text says why."""
 
 

@@ -156,7 +156,7 @@ def read_updates(written: str) -> Updates:
         except (ValueError, RecursionError):
             fields = {}
     status = fields.get("status") if isinstance(fields, dict) else None
-    if not isinstance(fields, dict) or status not in _UPDATE_PRIORITIES:
+    if not isinstance(fields, dict) or not isinstance(status, str) or status not in _UPDATE_PRIORITIES:
         raise ValueError(
             f"the command wrote {text[:60]!r}; it must write {', '.join(_UPDATE_PRIORITIES)},"
             ' or an object with one of them as "status"'

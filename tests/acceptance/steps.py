@@ -52,13 +52,16 @@ def pid_of(ran: Path, name: str) -> int:
     return next(int(line.split()[1]) for line in ran.read_text().splitlines() if line.split()[0] == name)
 
 
-def living(job: int) -> list[str]:
+def living(daemon: Daemon, job: int) -> list[str]:
     """Name what lives of a job, by the mark in its environment."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            mark = process.environ().get("DISPATCHER_JOB", "")
-            if mark.split(":")[1:2] == [str(job)] and process.status() != psutil.STATUS_ZOMBIE:
+            environment = process.environ()
+            is_of_job = environment.get("DISPATCHER_JOB", "").split(":")[1:2] == [str(job)]
+            # Other daemons on this machine have jobs of that number, too.
+            is_ours = environment.get("PATH", "").startswith(f"{daemon.bin}:")
+            if is_of_job and is_ours and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(f"{process.name()} {process.pid}")
     return found
 

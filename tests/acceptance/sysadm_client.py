@@ -51,6 +51,12 @@ def call(name: str, args: object, call_id: str = "1", namespace: str = "rpc") ->
     return {"namespace": namespace, "name": name, "id": call_id, "args": args}
 
 
+def record(args: Fields) -> Fields:
+    """Give the job's record of an event, which events of a class wrap."""
+    found: Fields = args.get("process_details", args)
+    return found
+
+
 class Client:
     """One connection; logged in unless `account` is None. To be used in a `with`."""
 
@@ -123,15 +129,15 @@ class Client:
         return events
 
     def finished(self, key: str) -> Fields:
-        """Wait for the end of a job; give the args of its `finished` event."""
-        args: Fields = self.events_until(
-            lambda args: args["process_id"] == key and args["state"] == "finished"
-        )[-1]["args"]
-        return args
+        """Wait for the end of a job; give the record of its `finished` event."""
+        events = self.events_until(
+            lambda args: record(args)["process_id"] == key and args["state"] == "finished"
+        )
+        return record(events[-1]["args"])
 
     def begun(self, key: str) -> None:
         """Wait until a job runs."""
-        self.events_until(lambda args: args["process_id"] == key and args["state"] == "running")
+        self.events_until(lambda args: record(args)["process_id"] == key and args["state"] == "running")
 
     def silence(self, seconds: float) -> list[Fields]:
         """Give what has come and still comes within some seconds; nothing is hoped for."""

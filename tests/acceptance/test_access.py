@@ -17,6 +17,7 @@ from tests.acceptance.sysadm_client import Client, call
 from tests.daemon import FULL, READ, Account, Daemon, running
 
 NOBODY = 65534
+PATIENT = {"methods": ["accounts"], "failures": 1000}  # for tests that guess more than five times
 UNAUTHORIZED = {"code": "401", "message": "Unauthorized"}
 OVER = {"args": UNAUTHORIZED, "id": "", "name": "error", "namespace": "error"}
 WRONG = call("auth", {"username": FULL.name, "password": "wrong"})
@@ -29,7 +30,7 @@ SUBSCRIBE = call("subscribe", "dispatcher", namespace="events")
 @pytest.fixture(scope="module")
 def shared(accounts_file, tmp_path_factory) -> Iterator[Daemon]:
     """One daemon for the tests that change none of its accounts."""
-    with running(Daemon(tmp_path_factory.mktemp("d"), accounts_file)) as daemon:
+    with running(Daemon(tmp_path_factory.mktemp("d"), accounts_file, {"auth": PATIENT})) as daemon:
         yield daemon
 
 
@@ -165,7 +166,7 @@ def median_of_lists(client: Client) -> float:
 
 
 def test_logins_beyond_the_line_are_refused_with_a_sentence_and_those_in_it_are_answered(make_daemon):
-    daemon = make_daemon({"limits": {"password_line": 3}})
+    daemon = make_daemon({"limits": {"password_line": 3}, "auth": PATIENT})
     with ExitStack() as stack:
         guessers = [stack.enter_context(Client(daemon, None)) for _ in range(20)]
         for guesser in guessers:

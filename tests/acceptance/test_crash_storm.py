@@ -55,7 +55,7 @@ class Storm:
 
     def __init__(self, daemon: QuickDaemon, seed: int) -> None:
         self._daemon = daemon
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311
         self.kills: Counter[str] = Counter()
 
     def rage(self, until: float) -> None:
@@ -113,7 +113,7 @@ class Submitter(threading.Thread):
         self.sent = 0
         self._daemon = daemon
         self._until = until
-        self._random = random.Random(name)
+        self._random = random.Random(name)  # noqa: S311
         self.broken: Exception | None = None
 
     def run(self) -> None:
@@ -129,11 +129,11 @@ class Submitter(threading.Thread):
 
     def _submit(self, rpc: Rpc) -> None:
         self.sent += 1
-        # Mostly short ones in a row, so that they are handed ahead to busy workers; some are long.
-        seconds = self._random.choice(("", "", "", "", "", "0.06", "0.3"))
+        # Short ones in a row are handed ahead to busy workers; some are longer than those who wait can bear.
+        queue = self._random.choice(("no_queue", "serial", "serial", "pair"))
+        seconds = self._random.choice(("", "", "", "", "0.06", "0.06" if queue == "serial" else "0.3"))
         name = f"{self.name}.{self.sent}"
         commands = [["note", f"{name}.{n}", seconds] for n in range(self._random.choice((1, 1, 1, 3)))]
-        queue = self._random.choice(("no_queue", "serial", "serial", "pair"))
         self.answered.append(rpc.submit(*commands, id=name, queue=queue))
         if self._random.random() < 0.3:
             rpc.wait(self.answered[-1])
@@ -189,4 +189,4 @@ def test_no_job_runs_twice_and_none_is_forgotten_in_a_storm_of_kills(daemon):
     assert [job for job in jobs if not honest(job, ran.__contains__)] == [], told
     # A worker runs one job at a time: its death costs no more than that one.
     assert sum(job["outcome"] == "lost" for job in jobs) <= storm.kills["worker"], told
-    assert sum(client.sent for client in clients) >= len(jobs) > 20 * SECONDS, told
+    assert sum(client.sent for client in clients) >= len(jobs) > 5 * SECONDS, told

@@ -38,8 +38,8 @@ def test_200_kills_of_the_supervisor_right_after_its_answer_lose_no_job_and_run_
     ran = step(quick)
     quick.script("pkg", 'exec step "$1"')
     for number in range(KILLS):
-        # Every fourth time there are workers that have the job at once; else one must first be forked.
-        if number % 4 == 0:
+        # Every tenth time there are workers that have the job at once; else one must first be forked.
+        if number % 10 == 0:
             with Rpc(quick) as rpc:
                 assert rpc.run("true")["outcome"] == "success"
         program = ("step", "pkg")[number % 3 == 0]
@@ -102,17 +102,17 @@ def test_a_job_whose_worker_is_killed_is_lost_and_nothing_of_its_command_is_left
         other = rpc.submit("step beside wait")
         begun(ran, "beside")
         worker = begun(ran, "2")
-        until(lambda: len(living(job)) >= 5, "all processes of the second command")
+        until(lambda: len(living(daemon, job)) >= 5, "all processes of the second command")
         if whom != "the worker":
             daemon.kill9()
         os.kill(worker, signal.SIGKILL)
 
     if not daemon.is_running:
-        assert len(living(job)) >= 5
+        assert len(living(daemon, job)) >= 5
         daemon.start()
     with Rpc(daemon) as rpc:
         ended = rpc.wait(job)
-        left = living(job)
+        left = living(daemon, job)
         log = rpc.log(job)
         (daemon.folder / "gate").touch()
         unharmed = rpc.wait(other)
@@ -131,13 +131,13 @@ def test_a_kill_that_was_answered_is_carried_out_though_the_supervisor_dies_with
     with Rpc(daemon) as rpc:
         job = rpc.submit("step 1", "step 2 nest", "step 3")
         begun(ran, "2")
-        until(lambda: len(living(job)) >= 5, "all processes of the second command")
+        until(lambda: len(living(daemon, job)) >= 5, "all processes of the second command")
         killed = rpc.call("kill", job=job)["killed"]
         daemon.kill9()
     daemon.start()
     with Rpc(daemon) as rpc:
         ended = rpc.wait(job)
-        left = living(job)
+        left = living(daemon, job)
 
     assert (killed["state"], killed["stop"]["by"]) == ("running", "root")
     assert (ended["outcome"], ended["reason"], ended["ended_by"]) == ("killed", "killed by root", "KILL")

@@ -87,7 +87,7 @@ def test_after_a_power_cut_what_ran_is_lost_what_waited_runs_and_what_had_ended_
         "4": ("lost", "the machine went down while it was handed over"),
     }
     assert sorted(names(ran)) == ["1", "2", "3"]
-    assert [living(job) for job in (running_one, ending, handed_over)] == [[], [], []]
+    assert [living(daemon, job) for job in (running_one, ending, handed_over)] == [[], [], []]
 
 
 def test_what_was_handed_over_in_this_boot_and_never_taken_runs(machine):

@@ -11,13 +11,13 @@ from tests.acceptance.daemon_clients import Rpc
 from tests.acceptance.steps import begun, living, names, pid_of, spawner, step, until
 from tests.daemon import ROOT, Daemon
 
-# Ends the supervisor, waits until it is gone, and starts another, as a service script does.
+# Ends the supervisor, waits until it is gone, and starts another as daemon(8) does: with a parent that ends.
 RESTART = """
 old=$(cat "{folder}/state/lock")
 kill -$1 "$old"
 while kill -0 "$old" 2>/dev/null; do sleep 0.02; done
 cd "{root}"
-setsid "{python}" -m dispatcher serve --config "{folder}/queues.yaml" </dev/null >/dev/null 2>&1 &
+( setsid "{python}" -m dispatcher serve --config "{folder}/queues.yaml" </dev/null >/dev/null 2>&1 & )
 exec step restarted $2
 """
 
@@ -85,7 +85,8 @@ def test_a_supervisor_started_by_a_job_and_all_it_starts_carry_nothing_of_the_jo
 
 @pytest.mark.parametrize("how", ["TERM", "KILL"])
 @pytest.mark.parametrize("killed_in", ["the restarting command", "the next command"])
-def test_a_job_that_restarted_the_supervisor_is_killed_and_nothing_else_is(daemon, how, killed_in):
+def test_a_job_that_restarted_the_supervisor_is_killed_and_nothing_else_is(make_daemon, how, killed_in):
+    daemon = make_daemon({"queues": {"no_queue": {"concurrency": 256, "grace": 1}}})
     ran = restarting(daemon)
     with Rpc(daemon) as rpc:
         older = rpc.submit("step older wait")
@@ -103,7 +104,7 @@ def test_a_job_that_restarted_the_supervisor_is_killed_and_nothing_else_is(daemo
             begun(ran, "next")
         rpc.call("kill", job=job)
         ended = rpc.wait(job)
-        left = living(job)
+        left = living(daemon, job)
         alive = [pid for pid in unharmed if psutil.pid_exists(pid)]
         (daemon.folder / "gate").touch()
         others = [rpc.wait(number)["outcome"] for number in (older, younger)]

@@ -93,7 +93,7 @@ def test_a_worker_that_lives_and_does_not_report_is_unreachable_and_a_kill_kills
         unharmed = rpc.wait(other)
 
     assert (ended["outcome"], ended["ended_by"]) == ("killed", "KILL")
-    assert (living(job), names(ran)) == ([], ["1", "beside"])
+    assert (living(impatient, job), names(ran)) == ([], ["1", "beside"])
     assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
     assert unharmed["outcome"] == "success"
 

@@ -103,6 +103,7 @@ def test_facts_that_found_no_room_are_written_in_order_once_there_is_room(path):
         assert not kept.is_written()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert kept.is_written()
     kept.write(ENDED)
     kept.close()
 

@@ -1,19 +1,29 @@
 """Fakes for the SysAdm protocol: a socket without a network, a service without an engine."""
 
 import json
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 import trio.testing
 
 from dispatcher.access.accounts import Accounts
+from dispatcher.access.client_keys import ClientKeys
+from dispatcher.access.failures import Failures, WrongLogin
+from dispatcher.access.gate import Gate
+from dispatcher.access.line import always
+from dispatcher.access.pam_check import PamCheck
 from dispatcher.access.passwords import PasswordCheck
 from dispatcher.access.roles import Caller, Level, require
+from dispatcher.access.system_users import SystemUser, SystemUsers
 from dispatcher.access.tokens import Tokens
 from dispatcher.api.service import JobRequest, LogPiece
+from dispatcher.api.sysadm.certificates import Certificates
 from dispatcher.api.sysadm.feed import SysadmFeed
 from dispatcher.api.sysadm.frames import Frames
 from dispatcher.api.sysadm.logins import Logins
@@ -22,12 +32,13 @@ from dispatcher.api.sysadm.session import serve_sysadm
 from dispatcher.core.messages import Killed, Submitted
 from dispatcher.core.model import Job, Queue, State
 from dispatcher.engine import QueueStatus
-from dispatcher.errors import DispatcherError, NotAuthenticated, Refused
+from dispatcher.errors import DispatcherError, Refused
 from dispatcher.hub import Hub
 from dispatcher.logs.news import LogNews
 from dispatcher.net.http import Request
 from dispatcher.net.peer import Peer
 from dispatcher.net.websocket import SocketClosed
+from dispatcher.settings import Auth, Limits
 from dispatcher.store.port import Changes, JobFilter, Page
 from tests.api.told_jobs import pending
 
@@ -45,14 +56,27 @@ class FakeSocket:
     def __init__(self) -> None:
         self.on_drained: Callable[[], None] = lambda: None
         self.room = 1_000_000
+        self.last_heard = trio.current_time()
+        self.limit = 0
+        self.closed: int | None = None
         self._to_server, self._inbox = trio.open_memory_channel[str | bytes](1000)
         self._outbox, self._from_server = trio.open_memory_channel[str](100_000)
 
     async def receive(self) -> str | bytes:
         try:
-            return await self._inbox.receive()
+            message = await self._inbox.receive()
         except trio.EndOfChannel:
             raise SocketClosed("gone") from None
+        self.last_heard = trio.current_time()
+        return message
+
+    def limit_messages(self, limit_bytes: int) -> None:
+        self.limit = limit_bytes
+
+    async def close(self, code: int, reason: str = "") -> None:
+        await trio.lowlevel.checkpoint()
+        self.closed = code
+        self._to_server.close()
 
     async def send(self, message: str | bytes) -> None:
         await trio.lowlevel.checkpoint()
@@ -190,15 +214,39 @@ class QuickPasswords(PasswordCheck):
         self.busy = False
         self.checks = 0
 
-    async def login(self, name: str, password: str, *, origin: str, protocol: str) -> Caller:
+    async def login(
+        self,
+        name: str,
+        password: str,
+        *,
+        origin: str,
+        protocol: str,
+        may_go_on: Callable[[], None] = always,
+    ) -> Caller:
         self.checks += 1
         await trio.lowlevel.checkpoint()
         if self.busy:
             raise Refused("100 logins are waiting")
         level = {("admin", "a:b"): Level.FULL, ("reader", "r"): Level.READ}.get((name, password))
         if level is None:
-            raise NotAuthenticated("wrong user name or password")
+            raise WrongLogin("wrong user name or password")
         return Caller(name, level, origin, protocol)
+
+
+class FakeUsers(SystemUsers):
+    """Users of the system: `local` (1000) may read, `plain` (1001) nothing, `toor` is root."""
+
+    def __init__(self, auth: Auth) -> None:
+        super().__init__(auth)
+        self.levels = {"local": (1000, Level.READ), "plain": (1001, Level.NOBODY), "toor": (0, Level.FULL)}
+        self.is_changed = False
+
+    def find(self, name: str) -> SystemUser | None:
+        return SystemUser(name, *self.levels[name]) if name in self.levels else None
+
+    def has_changed(self) -> bool:
+        changed, self.is_changed = self.is_changed, False
+        return changed
 
 
 class House:
@@ -214,15 +262,31 @@ class House:
         self.accounts = Accounts(Path("/nonexistent"))
         self.passwords = QuickPasswords()
         self.tokens = Tokens(trio.current_time)
+        self.folder = Path(tempfile.mkdtemp())
+        self.auth = Auth(methods=("accounts",))
+        self.keys = ClientKeys(self.folder / "client_keys.json")
+        self.users = FakeUsers(self.auth)
+        self.owner: int | None = None  # who holds the other end of local connections
+        self.gate = Gate(
+            self.auth,
+            self.accounts,
+            self.passwords,
+            Failures(self.folder / "refused.json", self.auth, trio.current_time),
+            self.keys,
+            pam=PamCheck(self.users, 100, lambda *_given: False),
+            users=self.users,
+            owner_of=lambda _peer: self.owner,
+        )
         self.feed = SysadmFeed(
             self.hub, self.jobs, self.news, Frames(self.jobs.read_text, command_bytes, event_bytes)
         )
         self.parts = Parts(
             self.jobs,
             self.feed,
-            Logins(self.accounts, self.passwords, self.tokens),
+            Logins(self.accounts, self.gate, self.tokens),
             DAEMON_UID,
-            list_jobs=3,
+            limits=Limits(list_jobs=3, login_time=1e9, idle_time=1e9),
+            subsystems={"rpc/settings": Certificates(self.keys)},
             hostname=lambda: "box",
         )
 
@@ -252,10 +316,29 @@ class House:
 @asynccontextmanager
 async def house(**sizes: int) -> AsyncIterator[House]:
     """A house whose tasks end with the test."""
+    with pytest.MonkeyPatch.context() as patch:
+        # A virtual clock jumps while a thread works.
+        patch.setattr(trio.to_thread, "run_sync", at_once)
+        async with _open_house(sizes) as built:
+            yield built
+
+
+async def at_once(function: Callable[..., Any], *args: Any, limiter: object = None) -> Any:
+    """Do without a thread what is to be done in one."""
+    del limiter
+    await trio.lowlevel.checkpoint()
+    return function(*args)
+
+
+@asynccontextmanager
+async def _open_house(sizes: dict[str, int]) -> AsyncIterator[House]:
     async with trio.open_nursery() as nursery:
         built = House(nursery, **sizes)
         nursery.start_soon(built.feed.run)
-        yield built
+        try:
+            yield built
+        finally:
+            shutil.rmtree(built.folder)
         nursery.cancel_scope.cancel()
 
 

@@ -1,12 +1,14 @@
 """Fakes for tests of the JSON-RPC session: a socket in memory, and a service with a few jobs."""
 
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
 
+from dispatcher.access.audit import Audit
 from dispatcher.access.roles import Caller, Level, require
 from dispatcher.api.service import JobRequest, LogPiece
 from dispatcher.api.truenas.feed import JsonRpcFeed
@@ -30,6 +32,7 @@ from dispatcher.errors import DispatcherError, NotAuthenticated, NotFound
 from dispatcher.net.http import Request
 from dispatcher.net.peer import Peer
 from dispatcher.net.websocket import SocketClosed
+from dispatcher.settings import Limits
 from dispatcher.store.port import Changes, JobFilter, Page
 
 T = 1795327019.1234
@@ -66,6 +69,7 @@ class FakeSocket:
         self.sent: list[dict[str, Any]] = []
         self.closed: tuple[int, str] | None = None
         self.has_room = True
+        self.limit = 0
         self._room = trio.Event()
         self._more = trio.Event()
         self._put, self._take = trio.open_memory_channel[str | bytes](1000)
@@ -75,6 +79,9 @@ class FakeSocket:
             return await self._take.receive()
         except trio.EndOfChannel:
             raise SocketClosed("closed") from None
+
+    def limit_messages(self, limit_bytes: int) -> None:
+        self.limit = limit_bytes
 
     async def send(self, text: str | bytes) -> None:
         assert isinstance(text, str), "a message in bytes would leave as a binary one"
@@ -137,6 +144,7 @@ class FakeService:
 
     def __init__(self, *jobs: Job) -> None:
         self.jobs = {one.number: one for one in jobs}
+        self.audit = Audit(None, time.time)
         self.requests: list[JobRequest] = []
         self.filters: list[tuple[JobFilter, int, int]] = []
         self.log = b""
@@ -248,6 +256,7 @@ async def session(
                 feed=JsonRpcFeed() if feed is None else feed,
                 login=login,
                 daemon_uid=0,
+                limits=Limits(),
             )
             over.set()
 

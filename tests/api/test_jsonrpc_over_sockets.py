@@ -26,7 +26,12 @@ class Site:
 
     def __init__(self, service: Any, feed: JsonRpcFeed) -> None:
         self._handler = partial(
-            serve_jsonrpc, service=service, feed=feed, login=login, daemon_uid=os.getuid()
+            serve_jsonrpc,
+            service=service,
+            feed=feed,
+            login=login,
+            daemon_uid=os.getuid(),
+            limits=settings.Limits(),
         )
 
     def http(self, request):

@@ -8,7 +8,8 @@ import trio.testing
 from dispatcher.access.roles import Caller, Level
 from dispatcher.api.service import JobRequest, Service
 from dispatcher.config import load
-from dispatcher.core.model import Outcome
+from dispatcher.core import messages as m
+from dispatcher.core.model import Finished, Outcome
 from dispatcher.core.schedule import HEADS
 from dispatcher.engine import Engine
 from dispatcher.hub import Hub
@@ -48,6 +49,7 @@ async def test_an_end_that_is_told_while_an_older_state_is_read_is_not_missed(nu
     )
     nursery.start_soon(engine.run)
     [submitted] = await service.submit(ROOT, [JobRequest(commands=("true",))])
+    assert isinstance(submitted, m.Submitted)
     number = submitted.job.number
     ended = []
 
@@ -65,4 +67,5 @@ async def test_an_end_that_is_told_while_an_older_state_is_read_is_not_missed(nu
             await trio.testing.wait_all_tasks_blocked()
             store.may_answer.set()
 
+    assert isinstance(ended[0].phase, Finished)
     assert ended[0].phase.outcome is Outcome.SUCCESS

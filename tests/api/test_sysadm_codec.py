@@ -17,6 +17,7 @@ from dispatcher.api.sysadm.arguments import (
     read_topics,
 )
 from dispatcher.api.sysadm.codec import Call, Malformed
+from dispatcher.api.sysadm.notices import Topic
 from dispatcher.errors import (
     Forbidden,
     InvalidRequest,
@@ -140,12 +141,19 @@ def test_a_page_of_a_list_is_asked_for_by_counts(value):
 @pytest.mark.parametrize(
     ("args", "topics"),
     [
-        ("dispatcher", Topics("dispatcher")),
-        (["bogus", "dispatcher", "system-state"], Topics("dispatcher")),
-        (["life-preserver", "system_state"], Topics(None)),
+        ("dispatcher", Topics("dispatcher", with_jobs=True)),
+        (["bogus", "dispatcher", "x"], Topics("dispatcher", with_jobs=True)),
+        (
+            ["dispatcher", "system-state"],
+            Topics("system-state", with_jobs=True, others=(Topic.SYSTEM_STATE,)),
+        ),
+        (
+            ["life-preserver", "system_state", "life_preserver"],
+            Topics("life_preserver", others=(Topic.LIFE_PRESERVER, Topic.SYSTEM_STATE)),
+        ),
         ("Dispatcher", Topics(None)),
-        ("dispatcher:since=0", Topics("dispatcher", 0)),
-        (["dispatcher", "dispatcher:since=17"], Topics("dispatcher", 17)),
+        ("dispatcher:since=0", Topics("dispatcher", 0, with_jobs=True)),
+        (["dispatcher", "dispatcher:since=17"], Topics("dispatcher", 17, with_jobs=True)),
         ("dispatchers", Topics(None)),
     ],
 )

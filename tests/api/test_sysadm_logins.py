@@ -88,7 +88,8 @@ async def test_a_failed_login_drops_the_one_before(name, autojump_clock):
     async with house() as built:
         client = await built.client()
 
-        heard = await client.ask(call(name, {"username": "admin", "password": "wrong", "token": "bogus"}))
+        wrong = {"username": "admin", "password": "wrong", "token": "bogus", "encrypted_string": "AAAA"}
+        heard = await client.ask(call(name, wrong))
 
         assert heard["args"]["code"] == "401"
         assert (await client.ask(LIST))["args"] == DENIED

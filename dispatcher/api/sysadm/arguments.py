@@ -9,6 +9,7 @@ import re
 
 from dispatcher.api.service import JobRequest
 from dispatcher.api.sysadm.codec import Call
+from dispatcher.api.sysadm.notices import Topic, topic_of
 from dispatcher.core.model import Value
 from dispatcher.errors import InvalidRequest
 
@@ -42,10 +43,15 @@ class Kill(Value, frozen=True):
 
 
 class Topics(Value, frozen=True):
-    """What to subscribe to: `last` is the last known name or None, `since` an event number or None."""
+    """What to subscribe to: `last` is the last known name or None, `since` an event number or None.
+
+    `with_jobs` tells whether `dispatcher` was named, `others` are the topics besides it.
+    """
 
     last: str | None
     since: int | None = None
+    with_jobs: bool = False
+    others: tuple[Topic, ...] = ()
 
 
 def read_dispatcher(call: Call) -> Run | ListJobs | Kill:
@@ -72,13 +78,17 @@ def read_topics(call: Call) -> Topics:
     names = [call.args] if isinstance(call.args, str) else call.args
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise InvalidRequest('cannot tell which events: give a name or an array of names, as "dispatcher"')
-    last, since = None, None
+    last, since, with_jobs = None, None, False
+    others: list[Topic] = []
     for name in names:
-        found = _SINCE.fullmatch(name)
+        found, topic = _SINCE.fullmatch(name), topic_of(name)
         if found is not None:
-            last = "dispatcher"
+            last, with_jobs = "dispatcher", True
             since = since if found[1] is None else _event_number(found[1])
-    return Topics(last, since)
+        elif topic is not None:
+            last = name
+            others.append(topic)
+    return Topics(last, since, with_jobs, tuple(dict.fromkeys(others)))
 
 
 def read_credentials(args: object) -> tuple[str, str]:

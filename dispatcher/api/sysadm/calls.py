@@ -3,7 +3,7 @@
 Each function gives the `args` of the reply, or raises a DispatcherError that the codec can word.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, assert_never
 
 from dispatcher.access.roles import Caller, Level, require
@@ -15,6 +15,7 @@ from dispatcher.core.model import Job, Queue, State
 from dispatcher.errors import DispatcherError, NotFound
 from dispatcher.store.port import Changes, JobFilter, Page
 
+_OWN = {"rpc/settings"}  # where everybody changes what is their own
 UNNUMBERED = "no_queue"  # the original shows no place in it
 
 
@@ -61,26 +62,63 @@ class Jobs(Protocol):
         ...
 
 
+class Subsystem(Protocol):
+    """A part of the protocol beside rpc/dispatcher; rpc/query lists it."""
+
+    async def answer(self, call: Call, caller: Caller) -> dict[str, object]:
+        """Give the `args` of the reply to a caller who may read, or raise a DispatcherError."""
+        ...
+
+
+class Classes(Protocol):
+    """The classes whose calls are made from templates."""
+
+    def advertised(self, caller: Caller) -> dict[str, object]:
+        """Say for rpc/query which are there, and what the caller may do with them."""
+        ...
+
+    def knows(self, subsystem: str) -> bool:
+        """Whether there is a class of this name."""
+        ...
+
+    async def answer(self, call: Call, caller: Caller) -> dict[str, object]:
+        """Carry out a call of a class that is known."""
+        ...
+
+
 def identify(hostname: str) -> dict[str, object]:
     """Say who this is."""
     return {"hostname": hostname, "type": "server"}
 
 
-async def answer(call: Call, caller: Caller, jobs: Jobs, list_jobs: int) -> dict[str, object]:
+async def answer(
+    call: Call,
+    caller: Caller,
+    jobs: Jobs,
+    list_jobs: int,
+    others: Mapping[str, Subsystem],
+    *,
+    classes: Classes | None = None,
+) -> dict[str, object]:
     """Carry out a call of any subsystem; `list_jobs` is how many jobs of a queue one list shows."""
     require(caller, Level.READ)
     match call.subsystem:
         case "rpc/query":
-            return _query(caller)
+            return _query(caller, others) | (classes.advertised(caller) if classes else {})
         case "rpc/dispatcher":
             return await _dispatcher(call, caller, jobs, list_jobs)
+        case name if name in others:
+            return await others[name].answer(call, caller)
+        case name if classes is not None and classes.knows(name):
+            return await classes.answer(call, caller)
         case _:
             raise NotFound(f"there is no {call.subsystem[:120]!r} here; rpc/query lists what there is")
 
 
-def _query(caller: Caller) -> dict[str, object]:
+def _query(caller: Caller, others: Mapping[str, Subsystem]) -> dict[str, object]:
     # Clients build their pages from this: what is not built yet must not stand here.
-    return {"rpc/dispatcher": "read/write" if caller.level >= Level.FULL else "read"}
+    access = "read/write" if caller.level >= Level.FULL else "read"
+    return {name: "read/write" if name in _OWN else access for name in ("rpc/dispatcher", *others)}
 
 
 async def _dispatcher(call: Call, caller: Caller, jobs: Jobs, list_jobs: int) -> dict[str, object]:

@@ -16,7 +16,7 @@ def fetch_extras(told: Told) -> Mapping[str, object]:
     # A progress line is rewritten in place, behind a carriage return.
     for line in reversed(told.text.replace("\r", "\n").split("\n")):
         if "% of " in line or line.endswith(" Bps"):
-            name, done, rate = (line.split("\t", 2) + ["", ""])[:3]
+            name, done, rate = [*line.split("\t", 2), "", ""][:3]
             return {"filename": name, "percent_done": done, "download_rate": rate}
     return {}
 

@@ -67,7 +67,7 @@ class EventClasses:
         try:
             extras = dict(found.extras(told))
             msgspec.json.encode(extras)
-        except Exception:  # a plug-in's fault must not end everybody's events
+        except Exception:  # noqa: BLE001 (a plug-in's fault must not end everybody's events)
             if found.prefix not in self._failed:
                 self._failed.add(found.prefix)
                 _log.exception("cannot make the extras of %s events: they are left out", found.system)
@@ -82,12 +82,12 @@ def load_event_classes(found: Iterable[EntryPoint] | None = None) -> EventClasse
     for entry in entry_points(group=GROUP) if found is None else found:
         try:
             loaded = entry.load()
-        except Exception:  # whatever it is, the daemon starts without it
+        except Exception:  # noqa: BLE001 (whatever it is, the daemon starts without it)
             _log.exception("cannot load the event class %s (%s): it is left out", entry.name, entry.value)
             continue
         if not isinstance(loaded, EventClass) or not loaded.prefix or not loaded.system:
             _log.error(
-                "cannot use the event class %s (%s): it is no EventClass with a prefix and a system; left out",
+                "cannot use the event class %s (%s): it is no EventClass with prefix and system; left out",
                 entry.name,
                 entry.value,
             )

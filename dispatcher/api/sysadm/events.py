@@ -50,6 +50,9 @@ class Increment(Value, frozen=True):
         return Increment(data[over:], self.cut + over)
 
 
+NOTHING = Increment()
+
+
 class Wrapping(Value, frozen=True):
     """What a class puts around the record: `fields`, and the increment under `log_key` if it has one."""
 
@@ -67,7 +70,7 @@ class Event:
         number: int,
         record: bytes,
         wrapping: Wrapping | None = None,
-        increment: Increment = Increment(),  # noqa: B008 (frozen)
+        increment: Increment = NOTHING,
         *,
         most: int = 0,
         is_last: bool = False,
@@ -81,9 +84,7 @@ class Event:
 
     def with_increment(self, increment: Increment) -> "Event":
         """Give the same event with another increment."""
-        return Event(
-            self.number, self.record, self.wrapping, increment, most=self.most, is_last=self.is_last
-        )
+        return Event(self.number, self.record, self.wrapping, increment, most=self.most, is_last=self.is_last)
 
     def body(self, increment: Increment | None = None) -> bytes:
         """Encode the event's `args`, with its own increment or another one."""

@@ -9,14 +9,16 @@ overtake `running`, and a number that was sent means that everything before it w
 import logging
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import trio
 
 from dispatcher.access.roles import Caller, Level
 from dispatcher.api.sysadm.calls import Jobs
 from dispatcher.api.sysadm.codec import encode_event
-from dispatcher.api.sysadm.frames import Change, Frames
+from dispatcher.api.sysadm.events import Change, Event
+from dispatcher.api.sysadm.frames import Frames
+from dispatcher.api.sysadm.increments import Increments, begun
 from dispatcher.api.sysadm.listener import Listener
 from dispatcher.core.model import Finished, Job, Pending, Running, State
 from dispatcher.errors import DispatcherError
@@ -52,6 +54,7 @@ class SysadmFeed:
         self.delivered = 0  # the number of the newest change that was handed to the listeners
         self.newest = 0  # the number of the newest change that was told
         self.frames = frames
+        self.increments = Increments(frames.classes)
         self._hub = hub
         self._jobs = jobs
         self._news = news
@@ -85,9 +88,11 @@ class SysadmFeed:
                 self._forget(number)
             self._line.clear()
 
-    def join(self, listener: Listener, after: int = 0) -> None:
-        """Tell a listener of every change after event number `after`."""
+    def join(self, listener: Listener, after: int = 0, newest: Mapping[int, int] = {}) -> None:
+        """Tell a listener of every change after event number `after`; `newest` is what it knows of jobs."""
         listener.after = after
+        # What was handed out already cannot come again.
+        listener.newest = {number: changed for number, changed in newest.items() if changed > self.delivered}
         self._listeners.append(listener)
 
     def leave(self, listener: Listener) -> None:
@@ -117,7 +122,7 @@ class SysadmFeed:
 
     def _tell_running(self, job: Job, phase: Running) -> None:
         known = self._followed.get(job.number)
-        if known is not None and _place(known.job) == _place(job):
+        if known is not None and begun(known.job) == begun(job):
             known.job = job  # a wish to stop, or a worker silent or back
             return
         if known is None and self._told is not None and (phase.stop is not None or phase.unreachable):
@@ -182,8 +187,9 @@ class SysadmFeed:
                 await self._rest()
                 continue
             batch = [self._line.popleft() for _ in range(min(BATCH, len(self._line)))]
-            for change, record in zip(batch, await self.frames.encode(batch), strict=True):
-                self._deliver(change, record)
+            changes = self.increments.plan(batch)
+            for change, event in zip(changes, await self.frames.encode(changes), strict=True):
+                self._deliver(change, event)
 
     async def _rest(self) -> None:
         self._wake = trio.Event()
@@ -204,6 +210,7 @@ class SysadmFeed:
     async def _look(self, told: set[int]) -> None:
         """Follow what runs already; nothing is told of it until it has new output."""
         offset, total = 0, 1
+        running: set[int] = set()
         while offset < total:
             try:
                 page = await self._jobs.page(_SELF, JobFilter(state=State.RUNNING), offset, _PAGE)
@@ -212,29 +219,39 @@ class SysadmFeed:
                 break
             if self._told is not told:
                 return  # nobody listens any more, or somebody does again
+            running.update(job.number for job in page.jobs)
             for job in page.jobs:
                 if job.number not in told and job.number not in self._followed:
                     self._follow(job, self._news.length(job.number) or 0)
             offset, total = offset + _PAGE, page.total
+        else:
+            self.increments.keep(running | told)
         if self._told is told:
             self._told = None
 
-    def _deliver(self, change: Change, record: bytes) -> None:
+    def _deliver(self, change: Change, event: Event) -> None:
         if not change.is_output:
             self.delivered = max(self.delivered, change.job.changed)
+        if not self._listeners:
+            self.increments.pass_over(change)
+            return
+        event = self.increments.take(change, event)
         plain = numbered = b""
         for listener in self._listeners:
-            if not change.is_output and change.job.changed <= listener.after:
-                continue
-            if listener.wants_seq:
+            if _is_known(change, listener):
+                listener.skip(event)
+            elif listener.wants_seq:
                 # New output is no new event: it carries the number up to which all was sent.
-                numbered = numbered or text_frame(encode_event(record, self.delivered))
-                listener.take(change.job.number, numbered)
+                numbered = numbered or text_frame(encode_event(event.body(), self.delivered))
+                listener.take(event, numbered, self.delivered)
             else:
-                plain = plain or text_frame(encode_event(record))
-                listener.take(change.job.number, plain)
+                plain = plain or text_frame(encode_event(event.body()))
+                listener.take(event, plain)
 
 
-def _place(job: Job) -> int:
-    """Give the number of the command that runs, from 1: what alters a running job's record."""
-    return max(1, len(job.runs))
+def _is_known(change: Change, listener: Listener) -> bool:
+    """Whether a replay has shown this change, or a later one of its job."""
+    changed = change.job.changed
+    if change.is_output:
+        return changed < listener.newest.get(change.job.number, 0)
+    return changed <= listener.after

@@ -4,7 +4,8 @@ Clients append these texts to what they show, so each byte must come once, whate
 split in between. An offset counts as shown when the event that held it was handed to listeners.
 """
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 
 from dispatcher.api.sysadm.event_classes import EventClasses
 from dispatcher.api.sysadm.events import Change, Event, Increment
@@ -72,7 +73,7 @@ class Increments:
         if isinstance(change.job.phase, Finished):
             self._shown.pop(change.job.number, None)
 
-    def keep(self, running: Set[int]) -> None:
+    def keep(self, running: AbstractSet[int]) -> None:
         """Forget all jobs but these: the others ended while nobody listened."""
         self._shown = {number: shown for number, shown in self._shown.items() if number in running}
 

@@ -43,6 +43,11 @@ def spans(job: Job, length: int, command_bytes: int, event_bytes: int) -> list[S
     return kept[::-1]
 
 
+def extent(job: Job, length: int) -> int:
+    """Say how far into the job's log an event shows its output."""
+    return max((span.end for span in _whole_spans(job, length)), default=0)
+
+
 def read_text(span: Span, data: bytes) -> str:
     """Decode a command's output, with a first line that says how much was cut.
 

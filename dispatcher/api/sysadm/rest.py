@@ -8,12 +8,14 @@ object that a WebSocket client would get, indented, and its error code is the HT
 import base64
 import binascii
 
-from dispatcher.access.peers import caller_of, origin_of
+from dispatcher.access.challenge import Challenge
+from dispatcher.access.peers import caller_of
 from dispatcher.access.roles import Caller, Level
 from dispatcher.api.sysadm import calls, codec
 from dispatcher.api.sysadm.arguments import read_token
 from dispatcher.api.sysadm.codec import Call
-from dispatcher.api.sysadm.logins import PROTOCOL, require_secrecy
+from dispatcher.api.sysadm.login_notes import note_login, note_refusal, note_wrong
+from dispatcher.api.sysadm.logins import PROTOCOL, asks_for_challenge, require_secrecy
 from dispatcher.api.sysadm.parts import Parts
 from dispatcher.errors import DispatcherError, InvalidRequest, NotAuthenticated, Refused
 from dispatcher.net.http import Request, Response
@@ -67,7 +69,9 @@ async def _carry_out(call: Call, request: Request, parts: Parts) -> object:
     caller = await _caller(request, parts)
     if caller.level is not Level.NOBODY and call.space == "events":
         raise InvalidRequest("cannot send events over plain HTTP: subscribe over a WebSocket")
-    return await calls.answer(call, caller, parts.jobs, parts.list_jobs)
+    return await calls.answer(
+        call, caller, parts.jobs, parts.limits.list_jobs, parts.subsystems, classes=parts.classes
+    )
 
 
 async def _authenticate(call: Call, request: Request, parts: Parts) -> object:
@@ -75,10 +79,16 @@ async def _authenticate(call: Call, request: Request, parts: Parts) -> object:
         # There is no session here whose token could be meant, so it has to be named.
         parts.logins.tokens.end(read_token(call.args))
         return {}
+    if asks_for_challenge(call):
+        raise NotAuthenticated("cannot log in by key over plain HTTP: use a WebSocket")
     try:
-        token, _ = await parts.logins.log_in(call, request.peer)
-    except Refused as error:
-        raise NotAuthenticated(error.sentence) from error
+        token, login = await parts.logins.log_in(call, request, Challenge())
+    except DispatcherError as error:
+        note_refusal(parts.audit, call, request.peer, error)
+        if isinstance(error, Refused):
+            raise NotAuthenticated(error.sentence) from error
+        raise
+    note_login(parts.audit, call, login.caller)
     return parts.logins.success(token)
 
 
@@ -89,11 +99,13 @@ async def _caller(request: Request, parts: Parts) -> Caller:
     require_secrecy(request.peer)
     name, password = _basic(header)
     try:
-        return await parts.logins.passwords.login(
-            name, password, origin=origin_of(request.peer), protocol=PROTOCOL
-        )
-    except Refused as error:
-        raise NotAuthenticated(error.sentence) from error
+        return await parts.logins.by_password(name, password, request)
+    except DispatcherError as error:
+        # One that is right is no line: it comes with each request, and those that change something have one.
+        note_wrong(parts.audit, name, request.peer, "basic", error)
+        if isinstance(error, Refused):
+            raise NotAuthenticated(error.sentence) from error
+        raise
 
 
 def _basic(header: str) -> tuple[str, str]:

@@ -7,26 +7,36 @@ each other. No error of a client closes its socket.
 
 import trio
 
+from dispatcher.access.challenge import Challenge
+from dispatcher.access.failures import AddressRefused
 from dispatcher.access.peers import caller_of, origin_of
 from dispatcher.access.roles import Caller, Level
 from dispatcher.access.tokens import Login
 from dispatcher.api.sysadm import calls, codec
 from dispatcher.api.sysadm.arguments import read_token, read_topics
+from dispatcher.api.sysadm.clocks import ClientSocket, close_when_idle, close_without_login
 from dispatcher.api.sysadm.codec import Call
-from dispatcher.api.sysadm.logins import PROTOCOL, SecretPeer
+from dispatcher.api.sysadm.login_notes import note_login, note_refusal
+from dispatcher.api.sysadm.logins import PROTOCOL, asks_for_challenge
 from dispatcher.api.sysadm.parts import Parts
-from dispatcher.api.sysadm.subscription import Socket, Subscription
+from dispatcher.api.sysadm.subscription import Subscription
+from dispatcher.api.sysadm.topic_subscription import SharedSocket, TopicSubscription
 from dispatcher.errors import DispatcherError, InvalidRequest
 from dispatcher.net.http import Request
 from dispatcher.net.websocket import SocketClosed, text_frame
 
 AT_ONCE = 32  # calls of one session; reading waits while so many run
+# Who goes on guessing after all is refused is answered at once, but not listened to for this long.
+REFUSED_PAUSE = 0.05
 
 
-async def serve_sysadm(parts: Parts, socket: Socket, request: Request) -> None:
+async def serve_sysadm(parts: Parts, socket: ClientSocket, request: Request) -> None:
     """Serve one client until its socket closes."""
     async with trio.open_nursery() as nursery:
-        session = SysadmSession(parts, socket, request.peer, nursery)
+        session = SysadmSession(parts, socket, request, nursery)
+        limits = parts.limits
+        nursery.start_soon(close_without_login, socket, lambda: session.is_nobody, limits.login_time)
+        nursery.start_soon(close_when_idle, socket, limits.idle_time)
         try:
             await session.read()
         except SocketClosed:
@@ -38,16 +48,22 @@ async def serve_sysadm(parts: Parts, socket: Socket, request: Request) -> None:
 class SysadmSession:
     """The state of one client: who it is, and what it listens to."""
 
-    def __init__(self, parts: Parts, socket: Socket, peer: SecretPeer, nursery: trio.Nursery) -> None:
+    def __init__(self, parts: Parts, socket: ClientSocket, request: Request, nursery: trio.Nursery) -> None:
         self._parts = parts
         self._socket = socket
-        self._peer = peer
+        self._request = request
+        self._peer = request.peer
         self._nursery = nursery
         self._slots = trio.Semaphore(AT_ONCE)
-        self._subscription = Subscription(parts.feed, parts.jobs, socket, nursery)
-        self._caller = caller_of(peer, parts.daemon_uid, PROTOCOL)
+        shared = SharedSocket(socket)
+        self._subscription = Subscription(parts.feed, parts.jobs, shared.part(), nursery)
+        origin = request.header("origin")
+        self._topics = TopicSubscription(parts.topics, shared.part(), parts.event_names, origin)
+        self._caller = caller_of(request.peer, parts.daemon_uid, PROTOCOL)
+        self._challenge = Challenge()
         self._token = ""
         self._login: Login | None = None
+        self._limit_messages()
 
     async def read(self) -> None:
         """Take message after message; SocketClosed is the only way out."""
@@ -60,12 +76,18 @@ class SysadmSession:
             else:
                 await self._take(call)
 
+    @property
+    def is_nobody(self) -> bool:
+        """Whether nobody is logged in."""
+        return self._caller.level is Level.NOBODY
+
     def end(self) -> None:
         """Leave everything that the session takes part in; its token lives on."""
-        self._subscription.end()
+        self._end_events()
         self._leave_login()
 
     async def _take(self, call: Call) -> None:
+        self._topics.note_id(call.id)
         if call.is_identify:
             await self._reply(call, calls.identify(self._parts.hostname()))
             return
@@ -73,8 +95,8 @@ class SysadmSession:
             await self._authenticate(call)
             return
         if self._login is not None:
-            self._parts.logins.refresh(self._token)
-        if self._caller.level is Level.NOBODY:
+            await self._parts.logins.refresh(self._token)
+        if self.is_nobody:
             await self._socket.send(codec.encode_error(call.id, "401"))
         elif call.space == "events":
             await self._listen(call)
@@ -85,7 +107,10 @@ class SysadmSession:
     async def _answer(self, call: Call, caller: Caller) -> None:
         try:
             try:
-                args = await calls.answer(call, caller, self._parts.jobs, self._parts.list_jobs)
+                parts = self._parts
+                args = await calls.answer(
+                    call, caller, parts.jobs, parts.limits.list_jobs, parts.subsystems, classes=parts.classes
+                )
             except DispatcherError as error:
                 await self._refuse(call, error)
             else:
@@ -114,9 +139,17 @@ class SysadmSession:
         if topics.last is None:
             await reply({})
         elif call.name == "subscribe":
-            await self._subscription.subscribe(topics, self._caller, reply)
+            for topic in topics.others:
+                await self._topics.join(topic)
+            if topics.with_jobs:
+                await self._subscription.subscribe(topics, self._caller, reply)
+            else:
+                await reply({"subscribe": topics.last})
         else:
-            self._subscription.end()
+            for topic in topics.others:
+                self._topics.leave(topic)
+            if topics.with_jobs:
+                self._subscription.end()
             await reply({"unsubscribe": topics.last})
 
     # --- logins -----------------------------------------------------------------------------
@@ -128,15 +161,24 @@ class SysadmSession:
         if call.name == "auth_clear":
             await self._stop_listening()
             return  # the protocol gives it no reply
+        if asks_for_challenge(call):
+            self._drop_login()
+            await self._stop_listening()
+            await self._reply(call, {"test_string": self._challenge.issue()})
+            return
         try:
-            token, login = await self._parts.logins.log_in(call, self._peer)
+            token, login = await self._parts.logins.log_in(call, self._request, self._challenge)
         except DispatcherError as error:
+            note_refusal(self._parts.audit, call, self._peer, error)
             self._drop_login()
             await self._stop_listening()
             # Whatever the reason: a login that did not succeed is 401 here.
             await self._socket.send(codec.encode_error(call.id, "401", error.sentence))
+            if isinstance(error, AddressRefused):
+                await trio.sleep(REFUSED_PAUSE)
             return
         self._take_login(token, login)
+        note_login(self._parts.audit, call, self._caller)
         await self._reply(call, self._parts.logins.success(token))
 
     def _take_login(self, token: str, login: Login) -> None:
@@ -145,6 +187,7 @@ class SysadmSession:
             self._parts.logins.tokens.follow(login, self._login_ended)
         self._token, self._login = token, login
         self._caller = Caller(login.caller.name, login.caller.level, origin_of(self._peer), PROTOCOL)
+        self._limit_messages()
 
     def _drop_login(self) -> None:
         """Be nobody, and end the token: also for others who log in with it."""
@@ -158,17 +201,26 @@ class SysadmSession:
             self._parts.logins.tokens.unfollow(self._login, self._login_ended)
         self._login, self._token = None, ""
         self._caller = Caller("", Level.NOBODY, origin_of(self._peer), PROTOCOL)
+        self._limit_messages()
+
+    def _limit_messages(self) -> None:
+        limits = self._parts.limits
+        self._socket.limit_messages(limits.login_bytes if self.is_nobody else limits.message_bytes)
 
     def _login_ended(self) -> None:
         """Hear that the login was ended elsewhere: no event may follow, and the client is told."""
         self._leave_login()
-        self._subscription.end()
+        self._end_events()
         self._socket.offer(text_frame(codec.encode_error("", "401").encode()))
 
     async def _stop_listening(self) -> None:
-        if self._subscription.is_active:
-            self._subscription.end()
+        if self._subscription.is_active or self._topics.is_active:
+            self._end_events()
             await self._socket.send(codec.encode_error("", "401"))
+
+    def _end_events(self) -> None:
+        self._subscription.end()
+        self._topics.end()
 
     # --- answers ----------------------------------------------------------------------------
 

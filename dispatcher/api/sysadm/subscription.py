@@ -13,9 +13,11 @@ from dispatcher.access.roles import Caller
 from dispatcher.api.sysadm.arguments import Topics
 from dispatcher.api.sysadm.calls import Jobs
 from dispatcher.api.sysadm.codec import code_of, encode_error, encode_event
+from dispatcher.api.sysadm.events import Change
 from dispatcher.api.sysadm.feed import SysadmFeed
-from dispatcher.api.sysadm.frames import Change
+from dispatcher.api.sysadm.increments import Increments
 from dispatcher.api.sysadm.listener import Listener
+from dispatcher.api.sysadm.records import extent
 from dispatcher.core.model import Job, State
 from dispatcher.errors import DispatcherError
 from dispatcher.net.websocket import SocketClosed, text_frame
@@ -26,14 +28,10 @@ PAGE = 100  # jobs read at once for a replay
 Reply = Callable[[dict[str, object]], Awaitable[None]]
 
 
-class Socket(Protocol):
-    """The part of a WebSocket that a session uses."""
+class Outlet(Protocol):
+    """The part of a WebSocket that a subscription uses."""
 
     on_drained: Callable[[], None]
-
-    async def receive(self) -> str | bytes:
-        """Give the next message. Raises SocketClosed."""
-        ...
 
     async def send(self, message: str | bytes) -> None:
         """Send a message, waiting for room. Raises SocketClosed."""
@@ -44,10 +42,18 @@ class Socket(Protocol):
         ...
 
 
+class Socket(Outlet, Protocol):
+    """The part of a WebSocket that a session uses."""
+
+    async def receive(self) -> str | bytes:
+        """Give the next message. Raises SocketClosed."""
+        ...
+
+
 class Subscription:
     """Not active until `subscribe`. Replays run in `nursery`, which is the session's."""
 
-    def __init__(self, feed: SysadmFeed, jobs: Jobs, socket: Socket, nursery: trio.Nursery) -> None:
+    def __init__(self, feed: SysadmFeed, jobs: Jobs, socket: Outlet, nursery: trio.Nursery) -> None:
         self._feed = feed
         self._jobs = jobs
         self._socket = socket
@@ -116,30 +122,73 @@ class Subscription:
             pass  # the session's reader sees it too
 
     async def _catch_up(self, listener: Listener, since: int, caller: Caller, changes: Changes) -> None:
+        replayed = _Replayed()
         sent = 0
-        is_live = False
         while True:
             for job in changes.jobs:
-                await self._send(job)
+                await self._send(job, replayed)
                 sent = job.changed
-            if is_live:
-                listener.open()
-                return
+            for job in replayed.outdated(self._feed.increments):
+                await self._send(job, replayed)
             changes = await self._jobs.changed_since(caller, sent or since, PAGE)
             newest = changes.jobs[-1].changed if changes.jobs else sent
             # Nothing is awaited between that read and this: what the store holds has been read, and
             # if no later change was handed out meanwhile, all of those still come through the feed.
-            if not changes.more and self._feed.delivered <= max(newest, since):
-                # A number from the future would keep the live events away: only what was told counts.
-                self._feed.join(listener, max(newest, min(since, self._feed.newest)))
-                is_live = True
+            if (
+                not changes.more
+                and self._feed.delivered <= max(newest, since)
+                and not replayed.outdated(self._feed.increments)
+            ):
+                break
+        # A number from the future would keep the live events away: only what was told counts.
+        known = {job.number: job.changed for job in changes.jobs}
+        self._feed.join(listener, max(newest, min(since, self._feed.newest)), replayed.changed | known)
+        # From here on the feed's increments gather for the listener: the rest goes only up to them.
+        limits = {job.number: self._feed.increments.shown(job.number) for job in changes.jobs}
+        for job in changes.jobs:
+            await self._send(job, replayed, limits[job.number])
+        listener.open()
 
-    async def _send(self, job: Job) -> None:
+    async def _send(self, job: Job, replayed: "_Replayed", shown: int | None = None) -> None:
         length = 0
         if job.state is State.RUNNING:
             length = (await self._jobs.read_log_of(job, limit=0)).size
-        (record,) = await self._feed.frames.encode([Change(job, length)])
-        await self._socket.send(encode_event(record, job.changed).decode())
+        fresh = None
+        if self._feed.frames.classes.find(job.key) is not None:
+            start = replayed.upto.get(job.number, 0)
+            if job.state is State.RUNNING:
+                # What live events have not held yet comes with the next of them.
+                end = self._feed.increments.shown(job.number) if shown is None else shown
+            else:
+                end = extent(job, 0)
+            fresh = (start, max(start, end))
+        replayed.note(job, fresh)
+        (event,) = await self._feed.frames.encode([Change(job, length, fresh=fresh)])
+        await self._socket.send(encode_event(event.body(), job.changed).decode())
+
+
+class _Replayed:
+    """What a replay has sent: each job's newest number, and of running jobs how much of the log."""
+
+    def __init__(self) -> None:
+        self.changed: dict[int, int] = {}
+        self.upto: dict[int, int] = {}
+        self._running: dict[int, Job] = {}
+
+    def note(self, job: Job, fresh: tuple[int, int] | None) -> None:
+        """Note a job that is being sent, with the part of its log that is new with it."""
+        self.changed[job.number] = job.changed
+        if fresh is None:
+            return
+        self.upto[job.number] = fresh[1]
+        if job.state is State.RUNNING:
+            self._running[job.number] = job
+        else:
+            self._running.pop(job.number, None)
+
+    def outdated(self, increments: Increments) -> list[Job]:
+        """Give the running jobs of which live events have held more by now."""
+        return [job for number, job in self._running.items() if increments.shown(number) > self.upto[number]]
 
 
 def _nothing() -> None:

@@ -38,6 +38,7 @@ class TopicListener:
 
     def __init__(self, outbox: Outbox, spellings: Callable[[], tuple[Spelling, ...]]) -> None:
         self.topics: set[Topic] = set()
+        self.ends = 0  # how often everything was ended
         self.spellings = spellings
         self._outbox = outbox
         self._behind: deque[bytes] = deque(maxlen=BEHIND)
@@ -57,6 +58,7 @@ class TopicListener:
         """Forget what was not sent yet."""
         self.topics.clear()
         self._behind.clear()
+        self.ends += 1
 
 
 class TopicFeed:
@@ -84,11 +86,14 @@ class TopicFeed:
     async def join(self, listener: TopicListener, topic: Topic, socket: Writer) -> None:
         """Send the last event of a topic, then let the listener hear of all later ones."""
         sent: Notice | None = None
+        ends = listener.ends
         # Another one may be told while this one waits for room: it must not come before it.
         while (last := self._last.get(topic)) is not sent and last is not None:
             for spelling in listener.spellings():
                 await socket.send(last.frame(spelling).decode())
             sent = last
+            if listener.ends != ends:
+                return  # the login ended while this one waited for room
         listener.topics.add(topic)
         if listener not in self._listeners:
             self._listeners.append(listener)

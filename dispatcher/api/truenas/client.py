@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 
-from dispatcher.access.roles import NOBODY, Caller
+from dispatcher.access.roles import NOBODY, Caller, Level
 from dispatcher.api.service import Service
 from dispatcher.api.truenas.feed import JsonRpcFeed, Subscription
 from dispatcher.core.model import Value
 from dispatcher.errors import Forbidden, NotAuthenticated
 from dispatcher.net.peer import Peer
 from dispatcher.net.websocket import Socket
+from dispatcher.settings import Limits
 
 Login = Callable[[Peer, str, str], Awaitable[Caller]]
 
@@ -24,7 +25,15 @@ class Client:
     """What the methods may use of a session. `caller` changes when the client logs in."""
 
     def __init__(
-        self, socket: Socket, peer: Peer, caller: Caller, *, service: Service, feed: JsonRpcFeed, login: Login
+        self,
+        socket: Socket,
+        peer: Peer,
+        caller: Caller,
+        *,
+        service: Service,
+        feed: JsonRpcFeed,
+        login: Login,
+        limits: Limits,
     ) -> None:
         self.socket = socket
         self.caller = caller
@@ -32,8 +41,10 @@ class Client:
         self.feed = feed
         self._peer = peer
         self._login = login
+        self._limits = limits
         self._subscription: Subscription | None = None
         self._streams = 0
+        self._limit_messages()
 
     async def login(self, name: str, password: str) -> bool:
         """Become an account; False, and nobody, if the password is wrong."""
@@ -46,6 +57,8 @@ class Client:
         except NotAuthenticated:
             self.caller = NOBODY
             return False
+        finally:
+            self._limit_messages()
         return True
 
     def subscribe(self) -> Subscription:
@@ -58,6 +71,10 @@ class Client:
         """Give a number to a stream, never the same one twice on a connection."""
         self._streams += 1
         return self._streams
+
+    def _limit_messages(self) -> None:
+        is_nobody = self.caller.level is Level.NOBODY
+        self.socket.limit_messages(self._limits.login_bytes if is_nobody else self._limits.message_bytes)
 
     def leave(self) -> None:
         """Listen to nothing any more."""

@@ -17,9 +17,10 @@ from dispatcher.api.truenas.client import Client, Login, Stream
 from dispatcher.api.truenas.feed import JsonRpcFeed
 from dispatcher.api.truenas.jsonrpc import Call, Problem
 from dispatcher.api.truenas.methods import METHODS, Method
-from dispatcher.errors import DispatcherError
+from dispatcher.errors import DispatcherError, Forbidden
 from dispatcher.net.http import Request
 from dispatcher.net.websocket import Socket, SocketClosed
+from dispatcher.settings import Limits
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +33,18 @@ _UNKNOWN = Problem(jsonrpc.UNKNOWN_METHOD, "Method does not exist")
 
 
 async def serve_jsonrpc(
-    socket: Socket, request: Request, *, service: Service, feed: JsonRpcFeed, login: Login, daemon_uid: int
+    socket: Socket,
+    request: Request,
+    *,
+    service: Service,
+    feed: JsonRpcFeed,
+    login: Login,
+    daemon_uid: int,
+    limits: Limits,
 ) -> None:
     """Serve one connection until it is closed from either side."""
     caller = caller_of(request.peer, daemon_uid, "jsonrpc")
-    client = Client(socket, request.peer, caller, service=service, feed=feed, login=login)
+    client = Client(socket, request.peer, caller, service=service, feed=feed, login=login, limits=limits)
     try:
         async with trio.open_nursery() as nursery:
             await _Session(socket, client, nursery).read()
@@ -119,7 +127,7 @@ class _Session:
     async def _outcome(self, call: Call, method: Method) -> object:
         """Carry out a call; whatever goes wrong becomes a Problem."""
         try:
-            require(self._client.caller, method.level)
+            self._require(method)
             return await method.call(self._client, call.params)
         except Problem as problem:
             return problem
@@ -129,6 +137,13 @@ class _Session:
             # The edge of the session: one call's fault must not end the daemon, nor other calls.
             log.exception("method %s failed", method.name)
             return jsonrpc.unexpected()
+
+    def _require(self, method: Method) -> None:
+        try:
+            require(self._client.caller, method.level)
+        except Forbidden as error:
+            self._client.service.audit.refused(self._client.caller, method.name, error)
+            raise
 
     async def _reply(self, call: Call, answer: object) -> None:
         if call.id is None:

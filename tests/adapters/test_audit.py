@@ -1,0 +1,138 @@
+"""The audit: every request has its line, and none waits for the disk."""
+
+import json
+import time
+
+import pytest
+import trio
+
+from dispatcher.access import audit as audit_module
+from dispatcher.access.audit import Audit
+from dispatcher.access.roles import Caller, Level
+from dispatcher.errors import Forbidden, NotAuthenticated
+from dispatcher.logs.history import History
+
+ADMIN = Caller("admin", Level.FULL, "192.0.2.7:4000", "sysadm")
+
+
+def entries(history):
+    return [json.loads(one) for one in history.forwards(b"")]
+
+
+@pytest.fixture
+def history(tmp_path):
+    return History(tmp_path / "audit.log", 1_000_000, 2)
+
+
+async def test_a_request_a_refusal_and_a_login_have_a_line_each_in_order(history):
+    audit = Audit(history, time.time)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(audit.run)
+        async with audit.request(ADMIN, "pause", lambda: {"queue": "q"}):
+            pass
+        with pytest.raises(Forbidden):
+            async with audit.request(ADMIN, "kill", lambda: {"jobs": []}):
+                raise Forbidden("you may not")
+        async with audit.request(ADMIN, "submit", lambda: None):
+            pass  # nothing was asked for
+        audit.login(Caller("eve", Level.NOBODY, "192.0.2.9:1", "jsonrpc"), "password", NotAuthenticated("no"))
+        nursery.cancel_scope.cancel()
+
+    found = entries(history)
+    assert [one.pop("at")[-1] for one in found] == ["Z"] * 3
+    who = {"who": "admin", "from": "192.0.2.7:4000", "protocol": "sysadm"}
+    assert found == [
+        who | {"what": "pause", "queue": "q", "answer": "done"},
+        who | {"what": "kill", "jobs": [], "answer": "forbidden: you may not"},
+        {
+            "who": "eve",
+            "from": "192.0.2.9:1",
+            "protocol": "jsonrpc",
+            "what": "login",
+            "by": "password",
+            "answer": "not_authenticated: no",
+        },
+    ]
+    assert history.path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_client_that_leaves_before_the_answer_has_its_line_too(history):
+    audit = Audit(history, time.time)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(audit.run)
+        with trio.CancelScope() as scope:
+            async with audit.request(ADMIN, "submit", lambda: {"jobs": [1]}):
+                scope.cancel()
+                await trio.sleep_forever()
+        nursery.cancel_scope.cancel()
+
+    (entry,) = entries(history)
+    assert entry["jobs"] == [1]
+    assert "did not wait" in entry["answer"]
+
+
+async def test_text_that_is_no_unicode_is_written_all_the_same(history):
+    audit = Audit(history, time.time)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(audit.run)
+        async with audit.request(ADMIN, "submit", lambda: {"jobs": [{"key\ud800": ["\udfff"]}]}):
+            pass
+        nursery.cancel_scope.cancel()
+
+    assert entries(history)[0]["jobs"] == [{"key\\ud800": ["\\udfff"]}]
+
+
+async def test_a_disk_that_is_full_holds_up_no_request_and_the_gap_is_told(tmp_path, caplog):
+    folder = tmp_path / "logs"
+    history = History(folder / "audit.log", 1_000_000, 2)  # the folder is missing: nothing can be written
+    audit = Audit(history, time.time)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(audit.run)
+        for missed, queue in enumerate(("a", "b"), 1):
+            with trio.fail_after(5):
+                async with audit.request(ADMIN, "pause", lambda queue=queue: {"queue": queue}):
+                    pass
+            with trio.fail_after(5):
+                while audit._missed < missed:
+                    await trio.sleep(0.001)
+        folder.mkdir()
+        async with audit.request(ADMIN, "pause", lambda: {"queue": "c"}):
+            pass
+        nursery.cancel_scope.cancel()
+
+    found = entries(history)
+    assert [(one["what"], one.get("queue"), one.get("lines")) for one in found] == [
+        ("pause", "c", None),
+        ("gap", None, 2),
+    ]
+    assert caplog.text.count("cannot write the audit") == 1
+
+
+async def test_a_disk_that_hangs_costs_a_request_a_second_at_most(history, monkeypatch, autojump_clock):
+    monkeypatch.setattr(audit_module, "QUEUE_BYTES", 300)
+    audit = Audit(history, time.time)  # nobody writes: `run` is not started
+    begun = trio.current_time()
+    for _ in range(10):
+        async with audit.request(ADMIN, "pause", lambda: {"queue": "q"}):
+            pass
+    waited = trio.current_time() - begun
+
+    assert audit._size < 600
+    assert audit._missed == 10 - len(audit._lines)
+    assert waited == pytest.approx(audit._missed * audit_module.PATIENCE)
+
+
+async def test_room_that_was_made_lets_a_waiting_request_go_on_at_once(history, monkeypatch):
+    monkeypatch.setattr(audit_module, "QUEUE_BYTES", 300)
+    audit = Audit(history, time.time)
+    while audit._size < 300:
+        audit.login(ADMIN, "password")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(audit.run)
+        with trio.fail_after(0.9):
+            async with audit.request(ADMIN, "pause", lambda: {"queue": "q"}):
+                pass
+        nursery.cancel_scope.cancel()
+
+    assert entries(history)[-1]["what"] == "pause"
+    assert all(one["what"] != "gap" for one in entries(history))
