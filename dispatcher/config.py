@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from dispatcher.classes.reading import read_class_file
+from dispatcher.classes.templates import ClassFile
 from dispatcher.errors import SettingsError
 from dispatcher.setting_keys import LIMITS, TLS, TOP
 from dispatcher.setting_sections import (
@@ -97,8 +98,16 @@ def _settings(path: Path | None, root: Entry | None, given: Mapping[str, Path]) 
         sysadm=read_sysadm(sections.get("sysadm")),
         watch=read_watch(sections.get("watch")),
         audit=read_audit(sections.get("audit")),
-        classes=read_class_file(paths["classes"]) if "classes" in paths else None,
+        classes=_read_classes(sections.get("classes"), paths.get("classes")),
     )
+
+
+def _read_classes(entry: Entry | None, path: Path | None) -> ClassFile | None:
+    if entry is None or path is None:
+        return None
+    if not path.is_file():
+        raise entry.wrong(f"there is no file {path}", "name a YAML file with classes in it")
+    return read_class_file(path)
 
 
 def _read_limits(entry: Entry | None) -> Limits:

@@ -163,4 +163,4 @@ def write_size(size: float) -> str:
     for unit, factor in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
         if size and size % factor == 0:
             return f"{size // factor:g} {unit}"
-    return f"{size:g}" if size < MIB else str(int(size))
+    return str(int(size))

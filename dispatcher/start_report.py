@@ -68,6 +68,13 @@ def _who_may(settings: Settings) -> str | None:
     if accounts.names():
         return None
     option = f" --config {settings.source}" if settings.source else ""
+    if "pam" in settings.auth.methods:
+        groups = "' or '".join((*settings.auth.full_groups, *settings.auth.read_groups))
+        return (
+            "no accounts yet: only root and members of "
+            f"'{groups}' may log in, with their passwords of the system; "
+            f"add one with: dispatcher passwd NAME --level full{option}"
+        )
     return (
         f"no accounts yet: only local {_owners()} may use this dispatcher, over its Unix socket; "
         f"add one with: dispatcher passwd NAME --level full{option}"

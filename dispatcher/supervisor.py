@@ -24,6 +24,7 @@ import trio
 
 from dispatcher import settings_change, settings_report, start_report
 from dispatcher.access.audit import Audit, audit_files
+from dispatcher.access.roles import Caller, Level
 from dispatcher.api.routes import AllRoutes
 from dispatcher.api.service import Service
 from dispatcher.core import messages as m
@@ -78,6 +79,7 @@ class _Supervisor:
         self._news = LogNews()
         self._engine: Engine | None = None
         self._routes: AllRoutes | None = None
+        self._service: Service | None = None
 
     async def run(self) -> None:
         """Open the store, run, close the store."""
@@ -97,7 +99,7 @@ class _Supervisor:
         engine = self._engine = Engine(store, self._hub, pool, queues, restored, boot_id=boot)
         pool.report_to(engine.post)
         audit = Audit(audit_files(self._settings), time.time)
-        service = Service(
+        service = self._service = Service(
             engine,
             store,
             self._hub,
@@ -152,7 +154,8 @@ class _Supervisor:
     async def _reload_on_signal(self) -> None:
         # Either way it has been said already.
         with contextlib.suppress(DispatcherError):
-            await self._reload()
+            if self._service is not None:
+                await self._service.reload(Caller("", Level.FULL, "SIGHUP"))
 
     async def _reload(self) -> list[str]:
         """Read the settings again and apply what can be applied now."""

@@ -39,6 +39,7 @@ FORBIDDEN = [
     ("hub", ("api", "net", "cli", "engine", "supervisor")),
     ("access", ("api", "net", "engine", "store", "runner", "cli", "supervisor")),
     ("api", ("store.sqlite", "store.memory", "runner", "cli", "supervisor")),
+    ("watch", ("api", "net", "engine", "store", "runner", "cli", "access", "hub", "supervisor")),
     ("cli", ("engine", "store", "runner")),
 ]
 

@@ -31,6 +31,7 @@ from dispatcher.access.system_users import SystemUsers
 from dispatcher.access.tokens import Tokens
 from dispatcher.api.service import Service
 from dispatcher.api.sysadm.all_logs import make_logs
+from dispatcher.api.sysadm.audited_calls import AuditedCalls
 from dispatcher.api.sysadm.certificates import Certificates
 from dispatcher.api.sysadm.class_calls import ClassCalls
 from dispatcher.api.sysadm.event_classes import load_event_classes
@@ -81,6 +82,12 @@ class AllRoutes:
         jsonrpc_feed = JsonRpcFeed(service.changed)
         service.hub.attach(jsonrpc_feed)
         logs = make_logs(service, frames, audit_files(settings), histories, time.time)
+        certificates = AuditedCalls(
+            Certificates(keys),
+            service.audit,
+            changing=("register_ssl_cert", "revoke_ssl_cert"),
+            shown=("user", "nickname", "email", "pub_key"),
+        )
         parts = Parts(
             jobs=service,
             feed=self._sysadm_feed,
@@ -90,7 +97,7 @@ class AllRoutes:
             topics=self.topics,
             event_names=lambda: service.settings.sysadm.event_names,
             audit=service.audit,
-            subsystems={"rpc/settings": Certificates(keys), "rpc/logs": logs},
+            subsystems={"rpc/settings": certificates, "rpc/logs": logs},
             classes=ClassCalls(lambda: service.settings, service, QuickCommands()),
         )
         self._sysadm_http: HttpHandler = partial(answer_rest, parts)

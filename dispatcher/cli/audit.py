@@ -28,9 +28,7 @@ def add(verbs: Verbs) -> None:
         "dispatcher audit\ndispatcher audit --since yesterday\n"
         "dispatcher audit --since 7d --json         one object a line, as it is kept",
     )
-    parser.add_argument(
-        "--since", metavar="TIME", type=read_time, default="", help="nothing before: 12h, ..."
-    )
+    parser.add_argument("--since", metavar="TIME", type=read_time, help="nothing before: 12h, ...")
 
 
 def audit(arguments: argparse.Namespace) -> int:
@@ -42,7 +40,7 @@ def audit(arguments: argparse.Namespace) -> int:
 
     settings = load(Path(arguments.config).absolute() if arguments.config else None)
     history = History(settings.log_dir / "audit.log", settings.audit.file_bytes, settings.audit.files)
-    for line in _lines(history.path, history.forwards(arguments.since.encode())):
+    for line in _lines(history.path, history.forwards((arguments.since or "").encode())):
         if arguments.json:
             sys.stdout.write(line + "\n")
         else:
@@ -84,7 +82,7 @@ def _write(line: str) -> None:
 
 
 def _details(entry: dict[str, object]) -> Iterator[str]:
-    for name in ("by", "queue", "lines"):
+    for name in ("by", "queue", "lines", "user", "nickname", "email"):
         if entry.get(name):
             yield str(entry[name])
     jobs = entry.get("jobs")

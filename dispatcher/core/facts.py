@@ -104,7 +104,7 @@ def _job_returned(live: Live, fact: m.JobReturned) -> None:
         live.finish(job, Outcome.KILLED, fact.at, f"{stop.reason} by {stop.by}")
     else:
         was_told = isinstance(job.phase, Running)
-        if not was_told and fact.worker in line.running:
+        if not was_told:
             line.slow.add(fact.worker)
         job = live.put(replace(job, phase=Pending()), tell=was_told)
         if not line.add(job):

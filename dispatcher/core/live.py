@@ -81,9 +81,9 @@ class Live:
         """Let a worker go on with what lies ahead of it, or rest, now that it is done with a job."""
         if line.running.get(worker) == job.number:
             del line.running[worker]
-            line.slow.discard(worker)
         line.not_ahead(worker, job.number)
         if worker not in line.running and worker not in line.ahead:
+            line.slow.discard(worker)
             self.rest(worker)
         self.advance(line, at)
 
@@ -98,8 +98,10 @@ class Live:
         """Note that a worker is dead, before its jobs are settled one by one."""
         if worker in self.idle:
             self.idle.remove(worker)
-        if any(job.worker == worker for job in self.jobs.values()):
-            self.gone.add(worker)
+        for job in self.jobs.values():
+            if job.worker == worker:
+                self.gone.add(worker)
+                self.line(job.queue).slow.add(worker)  # or the first that is settled is handed to it again
 
     def stop(self, job: Job, worker: int) -> None:
         """Have a worker stop its running job, with the grace of the job's queue."""

@@ -30,7 +30,7 @@ class Line:
         self.beyond = 0  # pending jobs with a larger number, on disk only
         self.running: dict[int, int] = {}  # worker -> job
         self.ahead: dict[int, list[int]] = {}  # worker -> jobs that it has not taken yet
-        self.slow: set[int] = set()  # workers that gave jobs back: what they run is long
+        self.slow: set[int] = set()  # workers that gave jobs back: they get none ahead until they rest
         self._recent: deque[float] = deque(maxlen=RECENT)
 
     @property

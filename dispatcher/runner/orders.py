@@ -18,6 +18,7 @@ def start_order(job: Job, settings: Settings, place: Place) -> dict[str, object]
         "do": "start",
         "job": job.number,
         "handover": handover_of(job),
+        "ahead": isinstance(job.phase, Pending),
         "commands": [command.argv for command in job.commands],
         "cwd": job.submission.cwd,
         "env": dict(settings.environment) | dict(job.submission.env),

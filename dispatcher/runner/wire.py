@@ -26,7 +26,8 @@ class Start:
 
     `cap` and `tail` are bytes kept of each command's output; `mark` with the command's number goes
     into its environment; `stops_leftovers` says what happens to what a command leaves behind;
-    `handover` is repeated if the job is given back.
+    `handover` is repeated if the job is given back. `is_ahead` means that the supervisor took this
+    worker to be busy when it sent the order.
     """
 
     job: int
@@ -41,6 +42,7 @@ class Start:
     mark: str
     stops_leftovers: bool
     grace: float
+    is_ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ def _read_start(message: Mapping[str, object]) -> Start:
         mark=_text(message, "mark"),
         stops_leftovers=leftovers == "stop",
         grace=_seconds(message, "grace"),
+        is_ahead=_flag(message, "ahead"),
     )
 
 
@@ -161,6 +164,13 @@ def _count(message: Mapping[str, object], name: str) -> int:
     value = message[name]
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise TypeError(f"{name} is no whole number from 0")
+    return value
+
+
+def _flag(message: Mapping[str, object], name: str) -> bool:
+    value = message.get(name, False)
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} is neither true nor false")
     return value
 
 

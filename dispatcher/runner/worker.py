@@ -61,6 +61,7 @@ class Worker:
         self._link = Uplink(f"{state_dir}/workers.sock", self._loop, self._on_line, self._on_lost)
         self._job: Job | None = None
         self._ahead: deque[wire.Start] = deque()
+        self._refuses_ahead = False
         now = time.monotonic()
         self._connect_at = now
         self._give_up_at = now + FIRST_CONNECT_SECONDS
@@ -116,7 +117,7 @@ class Worker:
             case wire.Start():
                 self._is_dismissed = False
                 if not self._has(order.job) and not self._report.knows(order.job):
-                    self._ahead.append(order)
+                    self._receive(order)
             case wire.Stop():
                 self._stop(order)
             case wire.Withdraw():
@@ -128,11 +129,22 @@ class Worker:
             case _:
                 assert_never(order)
 
+    def _receive(self, order: wire.Start) -> None:
+        """Take an order, unless it was sent ahead before the supervisor heard that jobs were given back.
+
+        That one would overtake them. An order to start at once shows that it has heard.
+        """
+        self._ahead.append(order)
+        self._refuses_ahead = self._refuses_ahead and order.is_ahead
+        if self._refuses_ahead:
+            self._give_back([order])
+
     def _give_back(self, orders: Sequence[wire.Start]) -> None:
         """Return jobs that have not been taken, the last one first: so none overtakes another."""
         for order in reversed(orders):
             self._ahead.remove(order)
             self._report.returned(order.job, order.handover)
+            self._refuses_ahead = True
 
     def _stop(self, order: wire.Stop) -> None:
         if self._job is not None and self._job.number == order.job:

@@ -20,6 +20,8 @@ from dispatcher.watch.programs import ProgramFailed, Programs
 
 NOTE = "system_state.json"
 HOSTNAME_PRIORITY = 3
+# A sleep may end a rounding error early; without this a loop would turn until the clock moves on.
+_SOON = 0.001
 _UPDATE_PRIORITIES = {
     "noupdates": 0,
     "updatesavailable": 2,
@@ -93,7 +95,7 @@ class StateWatch:
         due = -math.inf
         updates: Updates | None = None
         while True:
-            is_due = trio.current_time() >= due
+            is_due = trio.current_time() >= due - _SOON
             hostname, pools = self._hostname(), await self._pools()
             if is_due or self._is_other(hostname, pools):
                 if is_due:

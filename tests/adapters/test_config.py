@@ -13,7 +13,20 @@ from dispatcher.config import load, sample, warnings
 from dispatcher.core.model import Leftovers, OnDuplicate, Queue
 from dispatcher.errors import SettingsError
 from dispatcher.setting_keys import TABLES, TOP, Kind
-from dispatcher.settings import DEFAULT_PATH, DEFAULT_QUEUES, Limits, Listener, Routes, Settings, Tls
+from dispatcher.settings import (
+    DEFAULT_PATH,
+    DEFAULT_QUEUES,
+    AuditFiles,
+    LifePreserverWatch,
+    Limits,
+    Listener,
+    Routes,
+    Settings,
+    Sysadm,
+    SystemStateWatch,
+    Tls,
+    Watch,
+)
 
 DATA = Path(__file__).parent.parent / "data" / "settings"
 GOLDEN = dict(line.split(": ", 1) for line in (DATA / "sentences.txt").read_text().splitlines())
@@ -170,6 +183,12 @@ def test_a_file_may_say_everything():
     assert found.limits == Limits(
         message_bytes=2**20, send_timeout=0.5, log_cap_bytes=2**29, keep_days=0.5, connections=7
     )
+    assert found.sysadm == Sysadm("both")
+    assert found.watch == Watch(
+        SystemStateWatch(False, 0.0, 300.0, 5.0, ("/bin/updates", "-s")),
+        LifePreserverWatch(False, DATA / "good/lp.log"),
+    )
+    assert found.audit == AuditFiles(2**20, 0)
 
 
 def test_given_places_win_and_start_at_the_working_directory(tmp_path, monkeypatch):

@@ -60,7 +60,8 @@ def test_pages_go_on_where_the_last_one_ended_whatever_is_appended_meanwhile(tmp
     history = History(tmp_path / "h.log", 150, 50)
     history.append(lines_of(*range(10)))
     window = span(START, START + 10)
-    seen, more = [], True
+    seen: list[int] = []
+    more = True
     while more:
         found, more = history.newest(window, len(seen), 100)
         assert found

@@ -4,6 +4,7 @@ import pytest
 import trio
 
 from dispatcher.watch.life_preserver import NOTE, Preserver, PreserverWatch
+from dispatcher.watch.preserver_lines import PreserverEvent
 
 STAMP = "Sun Nov 22 10:00:02 2026"
 
@@ -119,7 +120,8 @@ def test_nothing_new_is_not_written_down_again(begin, log, tmp_path):
 
 async def test_what_was_there_before_the_start_is_told_as_old(log, tmp_path):
     add(log, f"{STAMP}: creating snapshot of tank1")
-    told, recalled = [], []
+    told: list[tuple[str, bool]] = []
+    recalled: list[PreserverEvent] = []
     send, receive = trio.open_memory_channel[None](10)
 
     async def tell(event, is_old):
@@ -132,12 +134,12 @@ async def test_what_was_there_before_the_start_is_told_as_old(log, tmp_path):
             await receive.receive()
             add(log, f"{STAMP}: creating snapshot of tank2")
             await receive.receive()
-            while not (tmp_path / NOTE).exists() or b"tank2" not in (tmp_path / NOTE).read_bytes():
+            while b"tank2" not in (tmp_path / NOTE).read_bytes():  # noqa: ASYNC110 - nobody tells of notes
                 await trio.sleep(0.01)
             nursery.cancel_scope.cancel()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(PreserverWatch(log, tmp_path, tell, recalled.append).run)
-            while not recalled:
+            while not recalled:  # noqa: ASYNC110 - what is recalled is told to nobody
                 await trio.sleep(0.01)
             nursery.cancel_scope.cancel()
 

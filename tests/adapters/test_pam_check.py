@@ -88,12 +88,12 @@ def test_a_change_of_users_or_groups_is_noticed_once(tmp_path, monkeypatch):
     assert (before, users.has_changed(), users.has_changed()) == (False, True, False)
 
 
-def test_root_and_the_daemons_own_user_are_not_asked_for_by_login():
-    me = os.geteuid()
+def test_root_and_the_daemons_own_user_are_not_asked_for_by_login(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1001)
 
     assert service_of(SystemUser("root", 0, Level.FULL)) == "system"
-    assert service_of(SystemUser("me", me, Level.FULL)) == "system"
-    assert service_of(SystemUser("bob", me + 1000, Level.READ)) == "login"
+    assert service_of(SystemUser("me", 1001, Level.FULL)) == "system"
+    assert service_of(SystemUser("bob", 1000, Level.READ)) == "login"
     assert service_of(None) == "login"
 
 

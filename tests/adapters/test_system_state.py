@@ -1,6 +1,7 @@
 """When the state of the system is told, on a clock that jumps; and running the real stand-in programs."""
 
 import time
+from pathlib import Path
 
 import pytest
 import trio
@@ -64,7 +65,7 @@ class World:
 @pytest.fixture
 def notes(monkeypatch):
     """The notes, without a thread and a disk, which would run beside the clock."""
-    kept = {}
+    kept: dict[object, object] = {}
 
     async def at_once(function, *args):
         await trio.lowlevel.checkpoint()
@@ -77,7 +78,7 @@ def notes(monkeypatch):
 
 
 @pytest.fixture
-async def world(tmp_path, notes, autojump_clock):
+async def world(tmp_path, notes):
     async with trio.open_nursery() as nursery:
 
         def make(*args, **settings):
@@ -87,7 +88,7 @@ async def world(tmp_path, notes, autojump_clock):
         nursery.cancel_scope.cancel()
 
 
-async def test_first_after_a_minute_then_every_quarter_of_an_hour(world):
+async def test_first_after_a_minute_then_every_quarter_of_an_hour(autojump_clock, world):
     here = world()
     await here.until(2000)
 
@@ -95,7 +96,7 @@ async def test_first_after_a_minute_then_every_quarter_of_an_hour(world):
     assert here.told[0][1] == SystemState("box")
 
 
-async def test_another_host_name_is_told_at_the_next_look_and_once(world):
+async def test_another_host_name_is_told_at_the_next_look_and_once(autojump_clock, world):
     here = world(look=10.0)
     await here.until(65)
     here.hostname = "barn"
@@ -106,7 +107,7 @@ async def test_another_host_name_is_told_at_the_next_look_and_once(world):
     assert here.told[1][1].priority == 3
 
 
-async def test_a_host_name_that_changed_while_the_daemon_was_away_is_told(world):
+async def test_a_host_name_that_changed_while_the_daemon_was_away_is_told(autojump_clock, world):
     first = world()
     await first.until(60)
     second = world()
@@ -116,7 +117,7 @@ async def test_a_host_name_that_changed_while_the_daemon_was_away_is_told(world)
     assert (second.told[0][1].hostname, second.told[0][1].hostname_changed) == ("barn", True)
 
 
-async def test_a_pool_that_falls_ill_or_goes_is_told_at_the_next_look(world):
+async def test_a_pool_that_falls_ill_or_goes_is_told_at_the_next_look(autojump_clock, world):
     programs = FakePrograms(zpool=ONLINE)
     here = world(programs, look=10.0)
     await here.until(65)
@@ -132,7 +133,7 @@ async def test_a_pool_that_falls_ill_or_goes_is_told_at_the_next_look(world):
     assert set(programs.calls) == {COMMAND}
 
 
-async def test_pools_that_cannot_be_listed_are_left_out_and_said_once(world, caplog):
+async def test_pools_that_cannot_be_listed_are_left_out_and_said_once(autojump_clock, world, caplog):
     programs = FakePrograms(zpool=ONLINE)
     here = world(programs, look=10.0)
     await here.until(65)
@@ -146,7 +147,9 @@ async def test_pools_that_cannot_be_listed_are_left_out_and_said_once(world, cap
     assert caplog.text.count("zpool exited with 1") == 1
 
 
-async def test_updates_are_asked_for_at_the_interval_only_and_left_out_without_a_command(world):
+async def test_updates_are_asked_for_at_the_interval_only_and_left_out_without_a_command(
+    autojump_clock, world
+):
     programs = FakePrograms(zpool=ONLINE, up="updatesavailable\n")
     here = world(programs, look=10.0, updates=("up", "--status"))
     await here.until(65)
@@ -206,13 +209,13 @@ async def test_a_program_that_hangs_is_ended_with_all_it_started(tmp_path):
     assert time.monotonic() - begun < 10
     child = int((tmp_path / "child").read_text())
     with trio.fail_after(10):
-        while _lives(child):
+        while _lives(child):  # noqa: ASYNC110 - it is nobody's child any more
             await trio.sleep(0.01)
 
 
 def _lives(pid):
     try:
-        with open(f"/proc/{pid}/stat") as file:
+        with Path(f"/proc/{pid}/stat").open() as file:
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
@@ -233,5 +236,3 @@ async def test_no_program_is_said(tmp_path):
     (tmp_path / "zpool").chmod(0o755)
     with pytest.raises(ProgramFailed, match="cannot start"):
         await Programs({"PATH": str(tmp_path)}).output(["zpool"])
-
-

@@ -46,6 +46,14 @@ def test_a_start_is_read_whole():
     )
 
 
+def test_a_start_says_whether_it_was_sent_ahead_and_an_older_supervisor_does_not():
+    orders = [decode(START | said) for said in ({}, {"ahead": False}, {"ahead": True})]
+
+    assert [order.is_ahead for order in orders if isinstance(order, wire.Start)] == [False, False, True]
+    with pytest.raises(wire.WireError, match="ahead is neither true nor false"):
+        decode(START | {"ahead": 1})
+
+
 @pytest.mark.parametrize(
     ("message", "order"),
     [

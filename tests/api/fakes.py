@@ -14,13 +14,10 @@ import trio.testing
 
 from dispatcher.access.accounts import Accounts
 from dispatcher.access.client_keys import ClientKeys
-from dispatcher.access.failures import Failures, WrongLogin
+from dispatcher.access.failures import Failures
 from dispatcher.access.gate import Gate
-from dispatcher.access.line import always
 from dispatcher.access.pam_check import PamCheck
-from dispatcher.access.passwords import PasswordCheck
 from dispatcher.access.roles import Caller, Level, require
-from dispatcher.access.system_users import SystemUser, SystemUsers
 from dispatcher.access.tokens import Tokens
 from dispatcher.api.service import JobRequest, LogPiece
 from dispatcher.api.sysadm.certificates import Certificates
@@ -40,6 +37,7 @@ from dispatcher.net.peer import Peer
 from dispatcher.net.websocket import SocketClosed
 from dispatcher.settings import Auth, Limits
 from dispatcher.store.port import Changes, JobFilter, Page
+from tests.api.fake_access import FakeUsers, QuickPasswords, at_once
 from tests.api.told_jobs import pending
 
 QUEUES = ("no_queue", "pkg_queue", "iocage_queue")
@@ -206,49 +204,6 @@ class FakeJobs:
         return self.logs.get(number, b"")[start:end]
 
 
-class QuickPasswords(PasswordCheck):
-    """`admin`/`a:b` may do all, `reader`/`r` may read; no thread, no file. `busy` refuses all."""
-
-    def __init__(self) -> None:
-        super().__init__(Accounts(Path("/nonexistent")))
-        self.busy = False
-        self.checks = 0
-
-    async def login(
-        self,
-        name: str,
-        password: str,
-        *,
-        origin: str,
-        protocol: str,
-        may_go_on: Callable[[], None] = always,
-    ) -> Caller:
-        self.checks += 1
-        await trio.lowlevel.checkpoint()
-        if self.busy:
-            raise Refused("100 logins are waiting")
-        level = {("admin", "a:b"): Level.FULL, ("reader", "r"): Level.READ}.get((name, password))
-        if level is None:
-            raise WrongLogin("wrong user name or password")
-        return Caller(name, level, origin, protocol)
-
-
-class FakeUsers(SystemUsers):
-    """Users of the system: `local` (1000) may read, `plain` (1001) nothing, `toor` is root."""
-
-    def __init__(self, auth: Auth) -> None:
-        super().__init__(auth)
-        self.levels = {"local": (1000, Level.READ), "plain": (1001, Level.NOBODY), "toor": (0, Level.FULL)}
-        self.is_changed = False
-
-    def find(self, name: str) -> SystemUser | None:
-        return SystemUser(name, *self.levels[name]) if name in self.levels else None
-
-    def has_changed(self) -> bool:
-        changed, self.is_changed = self.is_changed, False
-        return changed
-
-
 class House:
     """A service, a feed and logins, with as many clients as the test wants."""
 
@@ -321,13 +276,6 @@ async def house(**sizes: int) -> AsyncIterator[House]:
         patch.setattr(trio.to_thread, "run_sync", at_once)
         async with _open_house(sizes) as built:
             yield built
-
-
-async def at_once(function: Callable[..., Any], *args: Any, limiter: object = None) -> Any:
-    """Do without a thread what is to be done in one."""
-    del limiter
-    await trio.lowlevel.checkpoint()
-    return function(*args)
 
 
 @asynccontextmanager

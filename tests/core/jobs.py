@@ -2,7 +2,7 @@
 
 from dispatcher.core import messages as m
 from dispatcher.core.machine import Machine
-from dispatcher.core.model import Command, CommandEnd, Job, Queue, Submission
+from dispatcher.core.model import Command, CommandEnd, Queue, Submission
 
 SERIAL = Queue("serial", concurrency=1, grace=5.0)
 WIDE = Queue("wide", concurrency=3)

@@ -201,8 +201,8 @@ WEIGHTS = {"submit": 12, "read": 8, "take": 4, "end": 4, "give_back": 3, "resume
 ACTIONS = [*(name for name, weight in WEIGHTS.items() for _ in range(weight)), "die", "restart"]
 
 
-@given(st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 1000)), max_size=160))
-@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 1000)), min_size=80, max_size=160))
+@settings(max_examples=100, deadline=None)
 def test_every_accepted_job_ends_once_and_none_runs_twice_or_is_overtaken(steps):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("HEADS", 6), ("LOW", 2), ("AHEAD", 3), ("RECENT", 1), ("QUICK", 1000.0)):

@@ -36,7 +36,13 @@ def test_other_columns_are_refused(written):
 
 @pytest.mark.parametrize(
     ("capacity", "health", "priority"),
-    [("90%", "ONLINE", 0), ("91%", "ONLINE", 6), ("91%", "FAULTED", 9), ("-", "UNAVAIL", 9), ("-", "ONLINE", 0)],
+    [
+        ("90%", "ONLINE", 0),
+        ("91%", "ONLINE", 6),
+        ("91%", "FAULTED", 9),
+        ("-", "UNAVAIL", 9),
+        ("-", "ONLINE", 0),
+    ],
 )
 def test_a_pool_is_urgent_if_unwell_and_critical_if_full(capacity, health, priority):
     assert pool(capacity=capacity, health=health).priority == priority
@@ -65,7 +71,9 @@ def test_updates_are_a_word_or_an_object():
     )
 
 
-@pytest.mark.parametrize("written", ["", "yes", "{", '{"status": 3}', '{"status": ["noupdates"]}', "[" * 9999])
+@pytest.mark.parametrize(
+    "written", ["", "yes", "{", '{"status": 3}', '{"status": ["noupdates"]}', "[" * 9999]
+)
 def test_anything_else_is_refused_with_what_is_right(written):
     with pytest.raises(ValueError, match="noupdates, updatesavailable"):
         read_updates(written)

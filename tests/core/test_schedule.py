@@ -229,6 +229,46 @@ def test_the_reason_why_a_job_waits_names_what_must_happen():
     assert ended().code == 0
 
 
+def test_what_was_on_its_way_to_a_worker_that_gave_jobs_back_overtakes_nothing():
+    live = machine()
+    quick(live)
+    first = started(submit(live, "a"))
+    back, on_its_way, later = (started(submit(live, key)) for key in "bcd")
+
+    effects = live.handle(m.JobReturned(back.number, first.worker, back.phase.handover, 2.0))
+    effects += live.handle(m.JobEnded(first.number, first.worker, Outcome.SUCCESS, 1.005))
+    # The worker gives these back, too, as it gets them; until then it keeps its place.
+    effects += live.handle(m.JobReturned(on_its_way.number, first.worker, on_its_way.phase.handover, 2.1))
+    last = live.handle(m.JobReturned(later.number, first.worker, later.phase.handover, 2.2))
+
+    assert not [e for e in effects if isinstance(e, m.Start)]
+    assert [(e.job.number, e.job.state) for e in last if isinstance(e, m.Start)] == [
+        (back.number, State.RUNNING),
+        (on_its_way.number, State.PENDING),
+        (later.number, State.PENDING),
+    ]
+
+
+def test_nothing_is_handed_ahead_to_a_worker_that_is_dead():
+    live = machine()
+    quick(live)
+    first = started(submit(live, "a"))
+    ahead = [started(submit(live, key)) for key in "bc"]
+
+    live.handle(m.WorkerGone(first.worker))
+    effects = [
+        effect
+        for job in (first, *ahead)
+        for effect in live.handle(m.JobReturned(job.number, first.worker, job.phase.handover, 2.0))
+    ]
+
+    assert [e.job.number for e in effects if isinstance(e, m.Start)] == [
+        first.number,
+        *(j.number for j in ahead),
+    ]
+    assert first.worker not in {e.job.worker for e in effects if isinstance(e, m.Start)}
+
+
 def test_a_worker_that_gave_jobs_back_gets_none_ahead_until_its_long_job_ends():
     live = machine()
     quick(live)

@@ -251,6 +251,27 @@ def test_what_lies_ahead_of_a_long_job_is_given_back_the_last_first(supervisor):
     assert [fact["job"] for fact in facts if fact["fact"] == "returned"] == [9, 8]
 
 
+def test_what_was_sent_ahead_before_the_supervisor_heard_of_a_return_comes_back_too(supervisor):
+    worker = supervisor.worker()
+    worker.send(**supervisor.order(7, ["sleep", "60"]))
+    worker.send(**supervisor.order(8, ["true"], ahead=True))
+    worker.facts_until("returned", 8)  # because 7 is long
+    worker.send(**supervisor.order(9, ["true"], ahead=True))
+    worker.facts_until("returned", 9)
+    worker.send(do="stop", job=7, grace=5.0)
+    worker.facts_until("done", 7)
+    worker.send(**supervisor.order(10, ["true"], ahead=True))
+    early = worker.facts_until("returned", 10)
+    worker.send(**supervisor.order(8, ["true"], handover=2008))
+    worker.send(**supervisor.order(9, ["true"], handover=2009, ahead=True))
+    late = worker.facts_until("done", 9)
+
+    assert [fact["fact"] for fact in early] == ["returned"]
+    assert [(fact["job"], fact["fact"]) for fact in late] == [
+        (job, kind) for job in (8, 9) for kind in ("taken", "started", "ended", "done")
+    ]
+
+
 def test_a_job_that_was_given_back_can_be_handed_over_again_at_once(supervisor):
     worker = supervisor.worker()
     orders = [supervisor.order(number, ["true"]) for number in (7, 8)]

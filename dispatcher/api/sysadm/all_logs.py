@@ -4,11 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
-from dispatcher.api.sysadm.calls import Jobs
 from dispatcher.api.sysadm.events import Change
 from dispatcher.api.sysadm.frames import Frames
 from dispatcher.api.sysadm.host_lines import host_line
-from dispatcher.api.sysadm.log_sources import HistorySource, JobSource
+from dispatcher.api.sysadm.log_sources import HistorySource, JobSource, Pages
 from dispatcher.api.sysadm.logs import Logs
 from dispatcher.api.sysadm.notices import Topic
 from dispatcher.api.sysadm.records import extent
@@ -19,7 +18,7 @@ READERS = 2  # files are read side by side
 
 
 def make_logs(
-    jobs: Jobs,
+    jobs: Pages,
     frames: Frames,
     audit: History,
     histories: Mapping[Topic, History],

@@ -12,11 +12,10 @@ import msgspec
 import trio
 
 from dispatcher.access.roles import Caller
-from dispatcher.api.sysadm.calls import Jobs
 from dispatcher.api.sysadm.log_times import Window
 from dispatcher.core.model import Finished, Job, Value
 from dispatcher.logs.history import History, span
-from dispatcher.store.port import JobFilter
+from dispatcher.store.port import JobFilter, Page
 
 _BATCH = 16  # jobs whose logs are read side by side
 _decoder = msgspec.json.Decoder()
@@ -32,6 +31,14 @@ class Entry(Value, frozen=True):
     at: float
     value: object
     size: int
+
+
+class Pages(Protocol):
+    """Who lists jobs."""
+
+    async def page(self, caller: Caller, which: JobFilter, offset: int, limit: int) -> Page:
+        """List jobs; finished ones newest first."""
+        ...
 
 
 class Source(Protocol):
@@ -83,7 +90,7 @@ class HistorySource:
 class JobSource:
     """Finished jobs by the time of their end. `encode` is what one is worth; `as_text` keeps it a string."""
 
-    def __init__(self, jobs: Jobs, encode: Encode, *, as_text: bool) -> None:
+    def __init__(self, jobs: Pages, encode: Encode, *, as_text: bool) -> None:
         self._jobs = jobs
         self._encode = encode
         self._as_text = as_text
