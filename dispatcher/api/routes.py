@@ -43,6 +43,7 @@ from dispatcher.api.sysadm.quick_commands import QuickCommands
 from dispatcher.api.sysadm.rest import answer_rest
 from dispatcher.api.sysadm.session import serve_sysadm
 from dispatcher.api.sysadm.topics import TopicFeed, topic_histories
+from dispatcher.api.truenas.client import Clients
 from dispatcher.api.truenas.feed import JsonRpcFeed
 from dispatcher.api.truenas.session import serve_jsonrpc
 from dispatcher.errors import DispatcherError
@@ -100,6 +101,14 @@ class AllRoutes:
             subsystems={"rpc/settings": certificates, "rpc/logs": logs},
             classes=ClassCalls(lambda: service.settings, service, QuickCommands()),
         )
+        clients = Clients()
+        end_tokens = accounts.on_changed
+
+        def log_out(name: str) -> None:
+            end_tokens(name)
+            clients.account_changed(name)
+
+        accounts.on_changed = log_out
         self._sysadm_http: HttpHandler = partial(answer_rest, parts)
         self._sysadm: SocketHandler = partial(serve_sysadm, parts)
         self._jsonrpc: SocketHandler = partial(
@@ -109,6 +118,7 @@ class AllRoutes:
             login=self._login,
             daemon_uid=daemon_uid,
             limits=limits,
+            clients=clients,
         )
 
     def http(self, request: Request) -> HttpHandler:

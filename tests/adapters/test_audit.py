@@ -1,6 +1,7 @@
 """The audit: every request has its line, and none waits for the disk."""
 
 import json
+import threading
 import time
 from functools import partial
 
@@ -70,6 +71,28 @@ async def test_a_client_that_leaves_before_the_answer_has_its_line_too(history):
     (entry,) = entries(history)
     assert entry["jobs"] == [1]
     assert "did not wait" in entry["answer"]
+
+
+async def test_what_is_noted_while_the_disk_is_busy_is_written_before_the_end(history, monkeypatch):
+    audit = Audit(history, time.time)
+    begun, go_on = trio.Event(), threading.Event()
+    append = history.append
+
+    def slowly(lines):
+        trio.from_thread.run_sync(begun.set)
+        assert go_on.wait(10)
+        append(lines)
+
+    monkeypatch.setattr(history, "append", slowly)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(audit.run)
+        audit.login(ADMIN, "password")
+        await begun.wait()
+        audit.login(ADMIN, "token")
+        nursery.cancel_scope.cancel()
+        go_on.set()
+
+    assert [one["by"] for one in entries(history)] == ["password", "token"]
 
 
 async def test_text_that_is_no_unicode_is_written_all_the_same(history):

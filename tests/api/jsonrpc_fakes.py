@@ -11,6 +11,7 @@ import trio
 from dispatcher.access.audit import Audit
 from dispatcher.access.roles import Caller, Level, require
 from dispatcher.api.service import JobRequest, LogPiece
+from dispatcher.api.truenas.client import Clients
 from dispatcher.api.truenas.feed import JsonRpcFeed
 from dispatcher.api.truenas.session import serve_jsonrpc
 from dispatcher.core.messages import Killed, Submitted
@@ -239,7 +240,10 @@ async def login(peer: Peer, name: str, password: str) -> Caller:
 
 @asynccontextmanager
 async def session(
-    service: Any = None, peer: Peer = ROOT, feed: JsonRpcFeed | None = None
+    service: Any = None,
+    peer: Peer = ROOT,
+    feed: JsonRpcFeed | None = None,
+    clients: Clients | None = None,
 ) -> AsyncIterator[FakeSocket]:
     """Serve one connection; at the end the client hangs up, and the session must end by itself."""
     socket: Any = FakeSocket()
@@ -257,6 +261,7 @@ async def session(
                 login=login,
                 daemon_uid=0,
                 limits=Limits(),
+                clients=clients or Clients(),
             )
             over.set()
 

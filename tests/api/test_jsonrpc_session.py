@@ -6,6 +6,8 @@ import pytest
 import trio
 
 from dispatcher.api.service import JobRequest
+from dispatcher.api.truenas.client import Clients
+from dispatcher.api.truenas.feed import JsonRpcFeed
 from dispatcher.core.model import Outcome, State
 from dispatcher.errors import Refused
 from dispatcher.net.peer import Peer
@@ -49,6 +51,30 @@ async def test_a_wrong_password_is_false_and_leaves_nobody():
 
         assert (await client.ask("auth.login", "admin", "wrong"))["result"] is False
         assert (await client.ask("dispatcher.list"))["error"]["data"]["error"] == 207
+
+
+async def test_a_changed_account_is_logged_out_of_its_sessions_and_hears_nothing_more():
+    clients, feed = Clients(), JsonRpcFeed()
+    async with session(peer=STRANGER, clients=clients, feed=feed) as client:
+        await client.ask("auth.login", "admin", "secret")
+        await client.ask("dispatcher.events")
+
+        clients.account_changed("somebody else")
+        still = await client.ask("dispatcher.list")
+        clients.account_changed("admin")
+        after = await client.ask("dispatcher.list")
+
+        assert "result" in still
+        assert after["error"]["data"]["error"] == 207
+        assert not feed._subscriptions
+
+
+async def test_the_kernels_word_for_a_unix_peer_outlives_a_changed_account_of_its_name():
+    clients = Clients()
+    async with session(clients=clients) as client:
+        clients.account_changed("root")
+
+        assert "result" in await client.ask("dispatcher.list")
 
 
 async def test_a_password_is_not_even_looked_at_on_a_connection_that_anybody_can_read():

@@ -44,6 +44,7 @@ class Client:
         self._limits = limits
         self._subscription: Subscription | None = None
         self._streams = 0
+        self._is_logged_in = False  # with a password; the kernel's word for a Unix peer needs none
         self._limit_messages()
 
     async def login(self, name: str, password: str) -> bool:
@@ -54,12 +55,22 @@ class Client:
             )
         try:
             self.caller = await self._login(self._peer, name, password)
+            self._is_logged_in = True
         except NotAuthenticated:
             self.caller = NOBODY
+            self._is_logged_in = False
             return False
         finally:
             self._limit_messages()
         return True
+
+    def account_changed(self, name: str) -> None:
+        """Be nobody again, and hear nothing more, if the login was that account's."""
+        if self._is_logged_in and self.caller.name == name:
+            self._is_logged_in = False
+            self.caller = NOBODY
+            self._limit_messages()
+            self.leave()
 
     def subscribe(self) -> Subscription:
         """Make the client's one subscription; an earlier one ends."""
@@ -81,3 +92,23 @@ class Client:
         if self._subscription is not None:
             self._subscription.end()
             self._subscription = None
+
+
+class Clients:
+    """All connected JSON-RPC clients, so that a changed account is logged out everywhere at once."""
+
+    def __init__(self) -> None:
+        self._clients: set[Client] = set()
+
+    def add(self, client: Client) -> None:
+        """Note a client that has connected."""
+        self._clients.add(client)
+
+    def remove(self, client: Client) -> None:
+        """Forget a client that has left."""
+        self._clients.discard(client)
+
+    def account_changed(self, name: str) -> None:
+        """Log an account out of every session."""
+        for client in tuple(self._clients):
+            client.account_changed(name)

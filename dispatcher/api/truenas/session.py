@@ -13,7 +13,7 @@ from dispatcher.access.peers import caller_of
 from dispatcher.access.roles import require
 from dispatcher.api.service import Service
 from dispatcher.api.truenas import jsonrpc
-from dispatcher.api.truenas.client import Client, Login, Stream
+from dispatcher.api.truenas.client import Client, Clients, Login, Stream
 from dispatcher.api.truenas.feed import JsonRpcFeed
 from dispatcher.api.truenas.jsonrpc import Call, Problem
 from dispatcher.api.truenas.methods import METHODS, Method
@@ -41,15 +41,18 @@ async def serve_jsonrpc(
     login: Login,
     daemon_uid: int,
     limits: Limits,
+    clients: Clients,
 ) -> None:
     """Serve one connection until it is closed from either side."""
     caller = caller_of(request.peer, daemon_uid, "jsonrpc")
     client = Client(socket, request.peer, caller, service=service, feed=feed, login=login, limits=limits)
+    clients.add(client)
     try:
         async with trio.open_nursery() as nursery:
             await _Session(socket, client, nursery).read()
             nursery.cancel_scope.cancel()
     finally:
+        clients.remove(client)
         client.leave()
 
 
