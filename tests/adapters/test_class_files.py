@@ -146,7 +146,7 @@ def test_settings_with_a_wrong_class_file_do_not_load(tmp_path):
     settings = tmp_path / "queues.yaml"
     settings.write_text("classes: classes.yaml\n")
 
-    with pytest.raises(SettingsError, match=r"cannot read .*/classes.yaml: there is no such file"):
+    with pytest.raises(SettingsError, match=r"queues.yaml:1:10: /classes: there is no file .*/classes.yaml"):
         load(settings)
     (tmp_path / "classes.yaml").write_text("acme/x: {actions: 3}")
     with pytest.raises(SettingsError, match=r"classes.yaml:1:19: /acme/x/actions: '3' stands here"):

@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from dispatcher import settings
+from dispatcher.api.truenas.client import Clients
 from dispatcher.api.truenas.feed import JsonRpcFeed
 from dispatcher.api.truenas.session import serve_jsonrpc
 from dispatcher.net.listeners import serve
@@ -32,6 +33,7 @@ class Site:
             login=login,
             daemon_uid=os.getuid(),
             limits=settings.Limits(),
+            clients=Clients(),
         )
 
     def http(self, request):
