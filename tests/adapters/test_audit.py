@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import trio
+import trio.testing
 
 from dispatcher.access import audit as audit_module
 from dispatcher.access.audit import Audit
@@ -93,6 +94,17 @@ async def test_what_is_noted_while_the_disk_is_busy_is_written_before_the_end(hi
         go_on.set()
 
     assert [one["by"] for one in entries(history)] == ["password", "token"]
+
+
+async def test_what_is_noted_when_the_end_has_begun_is_written(history):
+    audit = Audit(history, time.time)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(audit.run)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+        audit.login(ADMIN, "password")
+
+    assert [one["by"] for one in entries(history)] == ["password"]
 
 
 async def test_text_that_is_no_unicode_is_written_all_the_same(history):
