@@ -51,7 +51,7 @@ def unprivileged(folder: Path) -> tuple[str, ...]:
     # Read first, for the interpreter may lie where nobody can go.
     return changed(
         folder,
-        "import os, encodings.utf_8_sig, dispatcher.supervisor, dispatcher.cli.parser",
+        "import os, encodings.utf_8_sig, dispatcher.supervisor, dispatcher.config, dispatcher.cli.parser",
         "os.setgroups([]), os.setgid(65534), os.setuid(65534)",
     )
 
