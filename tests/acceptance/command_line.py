@@ -9,12 +9,12 @@ import os
 import pwd
 import re
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.acceptance.daemon_clients import until
 from tests.daemon import PATIENCE, PROGRAM, ROOT, Daemon
 
 ME = pwd.getpwuid(os.geteuid())
@@ -87,10 +87,7 @@ def line(process: subprocess.Popen[str]) -> str:
 
 def wait_until(is_so: Callable[[], object]) -> None:
     """Wait for what nothing tells of; an AssertionError if it does not come."""
-    deadline = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.02)
+    until(is_so, "it came", PATIENCE)
 
 
 def job(daemon: Daemon, name: int | str) -> Any:

@@ -1,13 +1,11 @@
 """Commands that note that they run, and questions about them, for tests that kill what runs them."""
 
 import contextlib
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
-from tests.acceptance.daemon_clients import PATIENCE
+from tests.acceptance.daemon_clients import until
 from tests.daemon import Daemon
 
 # Notes that it runs, by whom, and who is its worker; with "wait" it then waits until the gate is there.
@@ -19,14 +17,6 @@ if [ "$2" = nest ]; then
 fi
 if [ -n "$2" ]; then until [ -e "{folder}/gate" ]; do sleep 0.02; done; fi
 """
-
-
-def until(is_so: Callable[[], object], what: str) -> None:
-    """Wait for something that tells nobody; fail after a while."""
-    deadline = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < deadline, f"in vain: {what}"
-        time.sleep(0.01)
 
 
 def step(daemon: Daemon) -> Path:

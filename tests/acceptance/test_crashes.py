@@ -10,9 +10,9 @@ import psutil
 import pytest
 from websockets.sync.client import unix_connect
 
-from tests.acceptance.daemon_clients import PATIENCE, Answer, Rpc
+from tests.acceptance.daemon_clients import PATIENCE, Answer, Rpc, until
 from tests.acceptance.launchers import QuickDaemon
-from tests.acceptance.steps import begun, living, names, step, until
+from tests.acceptance.steps import begun, living, names, step
 from tests.daemon import running
 
 KILLS = 200

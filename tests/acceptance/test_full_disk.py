@@ -4,8 +4,8 @@ import resource
 
 import psutil
 
-from tests.acceptance.daemon_clients import Answer, Rpc
-from tests.acceptance.steps import begun, names, step, until
+from tests.acceptance.daemon_clients import Answer, Rpc, until
+from tests.acceptance.steps import begun, names, step
 
 
 def test_what_cannot_be_saved_is_refused_and_never_runs_and_what_ran_meanwhile_is_known_afterwards(daemon):

@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.acceptance.daemon_clients import Rpc
-from tests.acceptance.steps import begun, living, names, pid_of, spawner, step, until
+from tests.acceptance.daemon_clients import Rpc, until
+from tests.acceptance.steps import begun, living, names, pid_of, spawner, step
 from tests.daemon import ROOT, Daemon
 
 # Ends the supervisor, waits until it is gone, and starts another as daemon(8) does: with a parent that ends.

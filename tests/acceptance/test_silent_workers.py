@@ -6,9 +6,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.acceptance.daemon_clients import Rpc
+from tests.acceptance.daemon_clients import Rpc, until
 from tests.acceptance.launchers import changed
-from tests.acceptance.steps import begun, living, names, spawner, step, until
+from tests.acceptance.steps import begun, living, names, spawner, step
 from tests.daemon import Daemon, running
 
 
