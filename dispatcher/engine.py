@@ -115,7 +115,7 @@ class Engine:
         Raises StoreFailed only if the very first save is not possible.
         """
         with trio.CancelScope(shield=True):
-            await self._begin()
+            await self._begin(self._machine.lose_own(self._clock()))
         while True:
             if not self._inbox:
                 self._arrived = trio.Event()
@@ -126,10 +126,11 @@ class Engine:
                 is_saved = await self._batch()
             await trio.sleep(0 if is_saved else RETRY)
 
-    async def _begin(self) -> None:
+    async def _begin(self, first: Sequence[m.Effect] = ()) -> None:
         """Settle what a worker may have, and start what may start."""
         self._runner.adopt(self._machine.unsettled())
         work = Work()
+        work.add(first, None)
         work.add(self._machine.start_all(self._clock()), None)
         await self._carry_out(work)
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from dispatcher.core import messages as m
 from dispatcher.core.live import Live
-from dispatcher.core.model import CommandEnd, CommandRun, Job, Outcome, Pending, Running, Stop
+from dispatcher.core.model import CommandEnd, CommandRun, Finished, Job, Outcome, Pending, Running, Stop
 
 
 def apply(live: Live, fact: m.Fact) -> None:
@@ -22,6 +22,8 @@ def apply(live: Live, fact: m.Fact) -> None:
             _command_started(live, fact)
         case m.CommandEnded():
             _command_ended(live, fact)
+        case m.Progressed():
+            _progressed(live, fact)
         case m.JobEnded():
             _job_ended(live, fact)
         case m.JobReturned():
@@ -77,13 +79,25 @@ def _command_ended(live: Live, fact: m.CommandEnded) -> None:
     live.put(replace(job, runs=(*job.runs[:-1], ended)), tell=False)
 
 
+def _progressed(live: Live, fact: m.Progressed) -> None:
+    job = live.jobs.get(fact.job) if fact.worker is None else live.assigned(fact.job, fact.worker)
+    if job is not None and isinstance(job.phase, Running) and job.progress != fact.progress:
+        live.put(replace(job, progress=fact.progress))
+
+
 def _job_ended(live: Live, fact: m.JobEnded) -> None:
     job = live.assigned(fact.job, fact.worker)
     if job is None:
         return
-    live.finish(job, fact.outcome, fact.at, _reason(job, fact.outcome), fact.ended_by)
+    if fact.progress is not None:
+        job = replace(job, progress=fact.progress)
+    reason = _reason(job, fact.outcome)
+    live.end(
+        job,
+        Finished(fact.outcome, fact.at, None, reason, fact.ended_by, result=fact.result, error=fact.error),
+    )
     line = live.line(job.queue)
-    if isinstance(job.phase, Running):
+    if isinstance(job.phase, Running) and job.commands:
         line.note_length(fact.at - job.phase.started_at)
     live.leave(line, job, fact.worker, fact.at)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from msgspec.structs import replace
 
 from dispatcher.core import messages as m
-from dispatcher.core.model import Finished, Job, Outcome, Pending, Queue, Running
+from dispatcher.core.model import SUPERVISOR, Finished, Job, Outcome, Pending, Queue, Running
 from dispatcher.core.schedule import Line
 from dispatcher.errors import NotFound
 
@@ -79,6 +79,8 @@ class Live:
 
     def leave(self, line: Line, job: Job, worker: int, at: float) -> None:
         """Let a worker go on with what lies ahead of it, or rest, now that it is done with a job."""
+        if worker == SUPERVISOR:
+            return
         if line.running.get(worker) == job.number:
             del line.running[worker]
         line.not_ahead(worker, job.number)
@@ -109,8 +111,12 @@ class Live:
 
     def finish(self, job: Job, outcome: Outcome, at: float, reason: str, ended_by: str | None = None) -> Job:
         """Make a job finished; its place at a worker is given up by `leave`."""
+        return self.end(job, Finished(outcome, at, None, reason, ended_by))
+
+    def end(self, job: Job, phase: Finished) -> Job:
+        """Make a job finished, as `finish` does; when it started is taken from the job."""
         started_at = job.phase.started_at if isinstance(job.phase, Running) else None
-        return self.put(replace(job, phase=Finished(outcome, at, started_at, reason, ended_by)))
+        return self.put(replace(job, phase=replace(phase, started_at=started_at)))
 
     # --- memory -----------------------------------------------------------------------------
 
@@ -147,6 +153,8 @@ class Live:
         line = self.line(job.queue)
         self.keep(job)
         match job.phase:
+            case Running(worker=worker) if worker == SUPERVISOR:
+                pass  # in no queue's count; `Machine.lose_own` settles it
             case Running(worker=worker):
                 line.running[worker] = job.number
             case Pending(worker=int(worker)):

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dispatcher.core import facts, requests
 from dispatcher.core import messages as m
 from dispatcher.core.live import Live
-from dispatcher.core.model import Job
+from dispatcher.core.model import SUPERVISOR, Job
 
 
 class Machine(Live):
@@ -59,4 +59,11 @@ class Machine(Live):
 
     def unsettled(self) -> list[Job]:
         """Give the jobs that a worker has or may have."""
-        return [job for job in self.jobs.values() if job.worker is not None]
+        return [job for job in self.jobs.values() if job.worker not in (None, SUPERVISOR)]
+
+    def lose_own(self, at: float) -> list[m.Effect]:
+        """Settle the jobs that the supervisor itself carried out before it was restarted."""
+        self.effects = []
+        for job in [job for job in self.jobs.values() if job.worker == SUPERVISOR]:
+            facts.apply(self, m.JobLost(job.number, SUPERVISOR, "the dispatcher was restarted under it", at))
+        return self.effects

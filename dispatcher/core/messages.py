@@ -5,7 +5,7 @@ and from the store. Both enter by `Machine.handle`. Effects are what the engine 
 in the order of its promises: save, then tell and start, then answer.
 """
 
-from dispatcher.core.model import CommandEnd, Job, Outcome, Queue, Submission, Value
+from dispatcher.core.model import CommandEnd, Job, Outcome, Progress, Queue, Submission, Value
 
 # --- requests -------------------------------------------------------------------------------
 
@@ -85,14 +85,28 @@ class CommandEnded(Value, frozen=True):
     end: CommandEnd
 
 
+class Progressed(Value, frozen=True):
+    """A job says how far it is. `worker` None: said by somebody else than its worker."""
+
+    job: int
+    worker: int | None
+    progress: Progress
+
+
 class JobEnded(Value, frozen=True):
-    """A worker is done with a job; `ended_by` is TERM or KILL if a stop needed it."""
+    """A worker is done with a job; `ended_by` is TERM or KILL if a stop needed it.
+
+    `progress` is the last one, if it was not told yet; `result` and `error` as in `Finished`.
+    """
 
     job: int
     worker: int
     outcome: Outcome
     at: float
     ended_by: str | None = None
+    result: str | None = None
+    error: str | None = None
+    progress: Progress | None = None
 
 
 class JobReturned(Value, frozen=True):
@@ -165,6 +179,7 @@ Fact = (
     Taken
     | CommandStarted
     | CommandEnded
+    | Progressed
     | JobEnded
     | JobReturned
     | JobLost

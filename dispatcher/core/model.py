@@ -33,11 +33,26 @@ class Value(msgspec.Struct, frozen=True):
     """Base of everything frozen here; compared and hashed by content."""
 
 
+MASK = "********"  # stands wherever a secret is shown
+SUPERVISOR = 0  # the worker number of a job without commands, which the supervisor carries out itself
+
+
 class Command(Value, frozen=True):
-    """One external program: `argv` is what is executed, `text` is what people are shown."""
+    """One external program: `argv` is what is executed, `text` is what people are shown.
+
+    `hidden` are the places in `argv` that hold a secret; `text` has it masked already.
+    """
 
     argv: tuple[str, ...]
     text: str
+    hidden: tuple[int, ...] = ()
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The arguments as people may see them."""
+        if not self.hidden:
+            return self.argv
+        return tuple(MASK if place in self.hidden else word for place, word in enumerate(self.argv))
 
 
 class CommandEnd(Value, frozen=True):
@@ -103,20 +118,66 @@ class Running(Value, frozen=True, tag="running"):
 
 
 class Finished(Value, frozen=True, tag="finished"):
-    """Over. `started_at` is None if it never ran; `ended_by` is the signal that a stop needed."""
+    """Over. `started_at` is None if it never ran; `ended_by` is the signal that a stop needed.
+
+    `result` is what a task's commands wrote on stdout, as far as its declaration wants it; of a job
+    without commands it is the JSON text of its result, and `error` that of its error.
+    """
 
     outcome: Outcome
     finished_at: float
     started_at: float | None = None
     reason: str = ""
     ended_by: str | None = None
+    result: str | None = None
+    error: str | None = None
 
 
 Phase = Pending | Running | Finished
 
 
-class Submission(Value, frozen=True):
-    """What a client asks to be run: checked, routed to a queue, and not yet a job."""
+class ResultKind(StrEnum):
+    """What the result of a task's job is."""
+
+    RETURN_CODE = "return_code"
+    STDOUT = "stdout"  # the text that its commands wrote on stdout, one after another
+    JSON = "json"  # the same, read as JSON
+
+
+class Task(Value, frozen=True, omit_defaults=True):
+    """The method that a job was called as, and what its worker reads and connects for it.
+
+    `arguments` is the JSON list as given, secrets masked. `pattern` finds the progress in the output;
+    with `has_progress_fd` the commands write it to a descriptor. `input` and `output` are pipes that
+    the supervisor made, for the stdin and stdout of all commands in turn. `credentials` is the JSON
+    object of who called, or empty.
+    """
+
+    method: str
+    arguments: str = "[]"
+    result: ResultKind = ResultKind.RETURN_CODE
+    description: str | None = None
+    pattern: str = ""
+    has_progress_fd: bool = False
+    input: bool = False
+    output: bool = False
+    credentials: str = ""
+
+
+class Progress(Value, frozen=True):
+    """How far a job says it is: whole percent from 0 to 100; `extra` is JSON text or empty."""
+
+    percent: int = 0
+    description: str = ""
+    extra: str = ""
+
+
+class Submission(Value, frozen=True, omit_defaults=True):
+    """What a client asks to be run: checked, routed to a queue, and not yet a job.
+
+    Without commands it is carried out by the supervisor itself and waits for no queue.
+    `stdin` is what the first command reads; without it, nothing.
+    """
 
     queue: str
     commands: tuple[Command, ...]
@@ -125,6 +186,8 @@ class Submission(Value, frozen=True):
     cwd: str = "/"
     env: tuple[tuple[str, str], ...] = ()
     protocol: str = ""
+    task: Task | None = None
+    stdin: str | None = None
 
 
 class Job(Value, frozen=True):
@@ -140,6 +203,7 @@ class Job(Value, frozen=True):
     phase: Phase
     runs: tuple[CommandRun, ...] = ()
     changed: int = 0
+    progress: Progress | None = None
 
     @property
     def key(self) -> str:

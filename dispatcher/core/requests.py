@@ -10,7 +10,17 @@ from msgspec.structs import replace
 
 from dispatcher.core import messages as m
 from dispatcher.core.live import Live
-from dispatcher.core.model import Finished, Job, OnDuplicate, Outcome, Pending, Running, Stop
+from dispatcher.core.model import (
+    SUPERVISOR,
+    Finished,
+    Job,
+    OnDuplicate,
+    Outcome,
+    Pending,
+    Running,
+    Stop,
+    Submission,
+)
 from dispatcher.core.schedule import Line
 from dispatcher.errors import Refused
 
@@ -36,13 +46,18 @@ def apply(live: Live, message: m.Request, found: Mapping[int | str, Job]) -> Non
 
 def _submit(live: Live, message: m.Submit, found: Mapping[int | str, Job]) -> None:
     submission = message.submission
+    if not submission.commands:
+        _begin_own(live, submission, message.at)
+        return
     line = live.lines.get(submission.queue)
     if line is None or line.is_closed:
         raise Refused(f"there is no queue {submission.queue!r}; there are: {live.queue_names()}")
+    attaches = line.queue.on_duplicate is OnDuplicate.ATTACH
     other = live.named(submission.key, found)
+    if other is None and attaches and submission.task is not None:
+        other = next((job for job in line.heads.values() if _is_same(job, submission)), None)
     if other is not None:
-        attaches = line.queue.on_duplicate is OnDuplicate.ATTACH and isinstance(other.phase, Pending)
-        if attaches and other.queue == submission.queue and other.commands == submission.commands:
+        if attaches and isinstance(other.phase, Pending) and _is_same(other, submission):
             live.do(m.Answer(m.Submitted(other, attached=True)))
             return
         raise Refused(
@@ -63,6 +78,26 @@ def _submit(live: Live, message: m.Submit, found: Mapping[int | str, Job]) -> No
     live.advance(line, message.at)
 
 
+def _is_same(job: Job, submission: Submission) -> bool:
+    """Tell whether a request asks for what a job does already; `task` holds who called it."""
+    other = job.submission
+    method = other.task and other.task.method
+    return (other.queue, method, other.commands, other.stdin) == (
+        submission.queue,
+        submission.task and submission.task.method,
+        submission.commands,
+        submission.stdin,
+    )
+
+
+def _begin_own(live: Live, submission: Submission, at: float) -> None:
+    """Begin a job without commands: there is nothing to wait for."""
+    job = live.put(Job(live.next_number, submission, at, Pending()))
+    live.next_number += 1
+    live.put(replace(job, phase=Running(at, SUPERVISOR, live.boot_id)))
+    live.do(m.Answer(m.Submitted(job)))
+
+
 def _kill(live: Live, message: m.Kill, found: Mapping[int | str, Job]) -> None:
     job = live.named(message.target, found)
     stop = Stop(message.at, message.by, message.reason)
@@ -77,6 +112,8 @@ def _kill(live: Live, message: m.Kill, found: Mapping[int | str, Job]) -> None:
         case Pending(worker=int(worker), stop=None) as pending:
             job = live.put(replace(job, phase=replace(pending, stop=stop)))
             live.do(m.Withdraw(job.number, worker))
+        case Running(worker=worker) if worker == SUPERVISOR:
+            job = live.finish(job, Outcome.KILLED, message.at, f"{message.reason} by {message.by}")
         case Running(stop=None) as running:
             job = live.put(replace(job, phase=replace(running, stop=stop)))
             live.stop(job, running.worker)

@@ -16,6 +16,7 @@ from dispatcher.core.model import (
     Outcome,
     Pending,
     Phase,
+    Progress,
     Running,
     Submission,
     Value,
@@ -33,21 +34,22 @@ Added = tuple[
 """key, queue, owner, submitted, then as in an update."""
 
 
-class Progress(Value, frozen=True):
+class Course(Value, frozen=True, omit_defaults=True):
     """The part of a job that changes."""
 
     phase: Phase
     runs: tuple[CommandRun, ...] = ()
+    progress: Progress | None = None
 
 
 _encoder = msgspec.json.Encoder()
-_progress = msgspec.json.Decoder(Progress)
+_progress = msgspec.json.Decoder(Course)
 _submission = msgspec.json.Decoder(Submission)
 
 
 def changing(job: Job) -> Changing:
     """Give the values of an update, the number last."""
-    progress = _encoder.encode(Progress(job.phase, job.runs)).decode()
+    progress = _encoder.encode(Course(job.phase, job.runs, job.progress)).decode()
     match job.phase:
         case Pending(worker=worker):
             return ("pending", None, worker, None, None, job.changed, progress, job.number)
@@ -72,7 +74,7 @@ def job(row: Row) -> Job:
     """Make the job of a row."""
     number, submitted, changed, what, progress = row
     came = _progress.decode(progress)
-    return Job(number, _submission.decode(what), submitted, came.phase, came.runs, changed)
+    return Job(number, _submission.decode(what), submitted, came.phase, came.runs, changed, came.progress)
 
 
 def jobs(rows: Iterable[Row]) -> tuple[Job, ...]:

@@ -157,13 +157,13 @@ def _stop(stop: Stop | None) -> StopRecord | None:
 
 def _commands(job: Job) -> tuple[CommandRecord, ...]:
     begun = [_begun(command, run) for command, run in zip(job.commands, job.runs, strict=False)]
-    waiting = [CommandRecord(command.text, command.argv) for command in job.commands[len(begun) :]]
+    waiting = [CommandRecord(command.text, command.shown) for command in job.commands[len(begun) :]]
     return (*begun, *waiting)
 
 
 def _begun(command: Command, run: CommandRun) -> CommandRecord:
     record = CommandRecord(
-        command.text, command.argv, started=timestamp(run.at), log_start=run.log_start, pid=run.pid
+        command.text, command.shown, started=timestamp(run.at), log_start=run.log_start, pid=run.pid
     )
     if run.end is None:
         return record
