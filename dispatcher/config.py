@@ -7,14 +7,17 @@ would be right. The keys themselves stand in `setting_keys.py`.
 import os
 import pwd
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import msgspec
 
+from dispatcher.classes.declaration import ClassFile
 from dispatcher.classes.reading import read_class_file
-from dispatcher.classes.templates import ClassFile
-from dispatcher.errors import SettingsError
+from dispatcher.errors import SettingsError, UnusableStateDir
+from dispatcher.setting_bridge import read_bridge
+from dispatcher.setting_bridges import read_bridges
 from dispatcher.setting_keys import LIMITS, TLS, TOP
 from dispatcher.setting_sections import (
     read_auth,
@@ -27,6 +30,8 @@ from dispatcher.setting_values import is_too_long, read_section
 from dispatcher.setting_watch import read_audit, read_sysadm, read_watch
 from dispatcher.settings import DEFAULT_PATH, Limits, Settings, Tls
 from dispatcher.settings_report import describe, warnings
+from dispatcher.tasks.declaration import TaskDeclaration
+from dispatcher.tasks.reading import read_tasks
 from dispatcher.yaml_reader import Entry, Source, parse, read_file
 
 __all__ = ["default_file", "describe", "load", "sample", "warnings"]
@@ -76,15 +81,18 @@ def _settings(path: Path | None, root: Entry | None, given: Mapping[str, Path]) 
         what = f"state_dir {state_dir} is too long for the Unix sockets in it"
         remedy = "use at most 87 bytes, directories included"
         if "state_dir" in sections and "state_dir" not in given:
-            raise sections["state_dir"].wrong(what, remedy)
-        raise SettingsError(f"{what}; {remedy}")
+            raise UnusableStateDir(sections["state_dir"].wrong(what, remedy).sentence)
+        raise UnusableStateDir(f"{what}; {remedy}")
     # The system's directories belong to the one daemon that has the system's state.
     is_system = state_dir == _system_state_dir() and os.geteuid() == 0
     queues = read_queues(sections.get("queues"))
+    log_dir = paths.get("log_dir", Path("/var/log/dispatcher") if is_system else state_dir / "log")
     return Settings(
         source=path,
         state_dir=state_dir,
-        log_dir=paths.get("log_dir", Path("/var/log/dispatcher") if is_system else state_dir / "log"),
+        log_dir=log_dir,
+        log=str(written.get("log", "stderr")),
+        log_file=paths.get("log_file", log_dir / "dispatcher.log"),
         accounts=paths.get("accounts", state_dir / "accounts"),
         listen=read_listeners(
             sections.get("listen"), _system_socket() if is_system else state_dir / "dispatcher.sock"
@@ -98,8 +106,24 @@ def _settings(path: Path | None, root: Entry | None, given: Mapping[str, Path]) 
         sysadm=read_sysadm(sections.get("sysadm")),
         watch=read_watch(sections.get("watch")),
         audit=read_audit(sections.get("audit")),
+        bridge=read_bridge(sections.get("bridge"), state_dir),
+        bridges=read_bridges(sections.get("bridges")),
         classes=_read_classes(sections.get("classes"), paths.get("classes")),
+        tasks=_read_tasks(sections.get("tasks"), [queue.name for queue in queues]),
     )
+
+
+def _read_tasks(entry: Entry | None, queues: Sequence[str]) -> tuple[TaskDeclaration, ...]:
+    if entry is not None and not entry.is_empty:
+        return read_tasks(entry, queues)
+    return _built_in_tasks()
+
+
+@cache
+def _built_in_tasks() -> tuple[TaskDeclaration, ...]:
+    root = parse(sample().encode(), Source("built-in queues.yaml", Path("/")))
+    sections = read_section(root, TOP)[1] if root else {}
+    return read_tasks(sections["tasks"], ())
 
 
 def _read_classes(entry: Entry | None, path: Path | None) -> ClassFile | None:

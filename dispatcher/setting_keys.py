@@ -6,10 +6,12 @@ the meaning. `low` and `high` are in the unit of the value: bytes, seconds, days
 
 from enum import Enum, auto
 
-from dispatcher.core.model import Leftovers, OnDuplicate, Queue, Value
+from dispatcher.core.model import AfterLost, Leftovers, OnDuplicate, Queue, Value
 from dispatcher.settings import (
     AuditFiles,
     Auth,
+    Bridge,
+    Bridges,
     LifePreserverWatch,
     Limits,
     Listener,
@@ -63,6 +65,14 @@ TOP = (
     Key("environment", Kind.SECTION, "what commands get, added to PATH, HOME, LANG and TERM"),
     Key("state_dir", Kind.PATH, "the store, locks and journals; a directory of the system by default"),
     Key("log_dir", Kind.PATH, "the logs of jobs; a directory of the system by default"),
+    Key(
+        "log",
+        Kind.CHOICE,
+        "where the daemon says what it does: stderr, syslog, or the file log_file",
+        "stderr",
+        choices=("stderr", "syslog", "file"),
+    ),
+    Key("log_file", Kind.PATH, "the file of `log: file`; by default log_dir/dispatcher.log"),
     Key("accounts", Kind.PATH, "the file with accounts; by default state_dir/accounts"),
     Key("auth", Kind.SECTION, "who gets in, and what guessing costs"),
     Key("tls", Kind.SECTION, "a certificate of your own; by default a self-signed one is made and kept"),
@@ -73,7 +83,10 @@ TOP = (
         Kind.PATH,
         "a file with classes that are added to the built-in ones or replace them",
     ),
+    Key("tasks", Kind.SECTION, "named lists of commands that programs call as methods"),
     Key("audit", Kind.SECTION, "how much is kept of the audit, log_dir/audit.log"),
+    Key("bridge", Kind.SECTION, "where `dispatcher bridge serve` listens, and keeps what it knows"),
+    Key("bridges", Kind.SECTION, "the bridges to connect to, so that clients behind them reach this daemon"),
     Key("limits", Kind.SECTION, "bounds that keep one client from hurting the others"),
 )
 QUEUE = (
@@ -93,6 +106,13 @@ QUEUE = (
         "background processes of a command that has ended: keep them, or stop them",
         _QUEUE.leftovers,
         choices=tuple(str(word) for word in Leftovers),
+    ),
+    Key(
+        "after_lost",
+        Kind.CHOICE,
+        "when a job is lost, because the machine or its worker went down: go on, or pause until resumed",
+        _QUEUE.after_lost,
+        choices=tuple(str(word) for word in AfterLost),
     ),
 )
 ROUTES = (
@@ -165,6 +185,14 @@ LIMITS = (
     ),
     Key("outbox_bytes", Kind.SIZE, "what waits for one slow client", _LIMITS.outbox_bytes, 4 * KIB, GIB),
     Key("send_timeout", Kind.DURATION, "how long a client may not read", _LIMITS.send_timeout, 0.1, 3600),
+    Key(
+        "download_time",
+        Kind.DURATION,
+        "time to begin the download of what a job writes (TrueNAS)",
+        _LIMITS.download_time,
+        0.1,
+        3600,
+    ),
     Key("log_cap_bytes", Kind.SIZE, "log kept of one command", _LIMITS.log_cap_bytes, KIB, 1024 * GIB),
     Key("log_tail_bytes", Kind.SIZE, "end of a log that is over the cap", _LIMITS.log_tail_bytes, KIB, GIB),
     Key(
@@ -216,6 +244,25 @@ AUDIT = (
     Key("file_bytes", Kind.SIZE, "one file of the audit", _AUDIT.file_bytes, 4 * KIB, GIB),
     Key("files", Kind.COUNT, "older files that are kept", _AUDIT.files, 0, 1000),
 )
+BRIDGE = (
+    Key("listen", Kind.SECTION, f"the sockets; all addresses, port {Bridge().listen[0].port}, by default"),
+    Key("state_dir", Kind.PATH, "the bridge's keys and certificate; by default state_dir/bridge"),
+)
+BRIDGES = (
+    Key(
+        "require_encryption",
+        Kind.FLAG,
+        "take only sessions that the bridge cannot read",
+        Bridges().require_encryption,
+    ),
+    Key("key", Kind.PATH, "PEM file of a private RSA key; by default state_dir/bridge.key, which is made"),
+    Key("to", Kind.SECTION, "the bridges"),
+)
+BRIDGE_ADDRESS = (
+    Key("name", Kind.SECTION, "what the log and the audit call it"),
+    Key("url", Kind.SECTION, "such as wss://bridge.example:12149"),
+    Key("fingerprint", Kind.SECTION, "the SHA-256 of its certificate; without it any is taken"),
+)
 
 # In the order of the reference page; NAME and N stand for what the file chooses.
 TABLES = {
@@ -231,4 +278,7 @@ TABLES = {
     "/watch/system_state": SYSTEM_STATE,
     "/watch/life_preserver": LIFE_PRESERVER,
     "/audit": AUDIT,
+    "/bridge": BRIDGE,
+    "/bridges": BRIDGES,
+    "/bridges/to/N": BRIDGE_ADDRESS,
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from dispatcher.core.model import Leftovers, OnDuplicate, Queue
+from dispatcher.core.model import AfterLost, Leftovers, OnDuplicate, Queue
 from dispatcher.core.routing import Routes
 from dispatcher.setting_keys import AUTH, LISTEN, QUEUE, ROUTES
 from dispatcher.setting_values import read_section, read_socket_path
@@ -40,6 +40,8 @@ def read_queues(entry: Entry | None) -> tuple[Queue, ...]:
             values["on_duplicate"] = OnDuplicate(str(values["on_duplicate"]))
         if "leftovers" in values:
             values["leftovers"] = Leftovers(str(values["leftovers"]))
+        if "after_lost" in values:
+            values["after_lost"] = AfterLost(str(values["after_lost"]))
         queues[name] = msgspec.structs.replace(queues.get(name, Queue(name)), **values)
     return tuple(queues.values())
 
@@ -75,17 +77,23 @@ def read_listeners(entry: Entry | None, default_socket: Path) -> tuple[Listener,
     """Read the sockets; without a Unix socket among them the default one comes first."""
     if entry is None or entry.is_empty:
         return (Listener(path=default_socket), *_DEFAULT_TCP)
+    listeners = list(read_each_listener(entry))
+    if not any(listener.path for listener in listeners):
+        listeners.insert(0, Listener(path=default_socket))
+    return tuple(listeners)
+
+
+def read_each_listener(entry: Entry, default_port: int | None = None) -> tuple[Listener, ...]:
+    """Read a list of sockets, no two of which are the same; a port must be written if none is given."""
     listeners: list[Listener] = []
     for element in entry.elements("a list; each element begins with '- '"):
-        listener = _read_listener(element)
+        listener = _read_listener(element, default_port)
         for number, other in enumerate(listeners, 1):
             if _is_same(listener, other):
                 raise element.wrong(
                     f"it is already listened to by element {number}", "remove one or change its port or path"
                 )
         listeners.append(listener)
-    if not any(listener.path for listener in listeners):
-        listeners.insert(0, Listener(path=default_socket))
     return tuple(listeners)
 
 
@@ -143,7 +151,7 @@ def _check_program(place: Entry, name: str) -> None:
         )
 
 
-def _read_listener(element: Entry) -> Listener:
+def _read_listener(element: Entry, default_port: int | None) -> Listener:
     values, entries = read_section(element, LISTEN)
     if "unix" in entries:
         others = [name for name in entries if name != "unix"]
@@ -152,6 +160,8 @@ def _read_listener(element: Entry) -> Listener:
                 f"a Unix socket has no {others[0]}", "write 'unix:' alone, and another element for the rest"
             )
         return Listener(path=read_socket_path(entries["unix"]))
+    if "port" not in values and default_port is not None:
+        values["port"] = default_port
     if "port" not in values:
         raise element.wrong(
             "there is neither a port nor a Unix socket",

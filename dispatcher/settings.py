@@ -5,9 +5,10 @@
 
 from pathlib import Path
 
-from dispatcher.classes.templates import ClassFile
+from dispatcher.classes.declaration import ClassFile
 from dispatcher.core.model import Leftovers, OnDuplicate, Queue, Value
 from dispatcher.core.routing import Routes
+from dispatcher.tasks.declaration import TaskDeclaration
 
 DEFAULT_PATH = "/sbin:/bin:/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
 
@@ -36,6 +37,7 @@ class Limits(Value, frozen=True):
     ping_time: float = 30.0
     outbox_bytes: int = 4 * 1024 * 1024
     send_timeout: float = 30.0
+    download_time: float = 60.0
     log_cap_bytes: int = 64 * 1024 * 1024
     log_tail_bytes: int = 1024 * 1024
     event_log_bytes: int = 64 * 1024
@@ -94,6 +96,32 @@ class Watch(Value, frozen=True):
     life_preserver: LifePreserverWatch = LifePreserverWatch()
 
 
+class Bridge(Value, frozen=True):
+    """What `dispatcher bridge serve` has of its own; a relative state_dir is below the daemon's."""
+
+    listen: tuple[Listener, ...] = (Listener(address="*", port=12149),)
+    state_dir: Path = Path("bridge")
+
+
+class BridgeAddress(Value, frozen=True):
+    """A bridge that the daemon connects to; `fingerprint` is the SHA-256 of its certificate, or ""."""
+
+    name: str
+    url: str
+    fingerprint: str = ""
+
+
+class Bridges(Value, frozen=True):
+    """The bridges that the daemon connects to, the key for that, and whether sessions must be sealed.
+
+    Without a key one is made in the state directory.
+    """
+
+    require_encryption: bool = False
+    key: Path | None = None
+    to: tuple[BridgeAddress, ...] = ()
+
+
 class AuditFiles(Value, frozen=True):
     """How much of the audit is kept: the newest file, and `files` older ones."""
 
@@ -125,7 +153,12 @@ class Settings(Value, frozen=True):
     sysadm: Sysadm = Sysadm()
     watch: Watch = Watch()
     audit: AuditFiles = AuditFiles()
+    bridge: Bridge = Bridge()
+    bridges: Bridges = Bridges()
     classes: ClassFile | None = None
+    tasks: tuple[TaskDeclaration, ...] = ()
+    log: str = "stderr"  # or syslog, or file
+    log_file: Path = Path("dispatcher.log")
 
     @property
     def socket(self) -> Path:
@@ -138,6 +171,9 @@ __all__ = [
     "DEFAULT_QUEUES",
     "AuditFiles",
     "Auth",
+    "Bridge",
+    "BridgeAddress",
+    "Bridges",
     "ClassFile",
     "Leftovers",
     "LifePreserverWatch",

@@ -8,9 +8,22 @@ from dispatcher.core.model import Queue
 from dispatcher.settings import Limits, Settings
 
 # What was built from these at the start keeps them: sockets, files, and the limits of connections.
-AT_START = ("state_dir", "log_dir", "accounts", "listen", "tls", "auth", "watch", "audit")
-AT_ONCE = ("routes", "environment", "sysadm", "classes")
-LIMITS_AT_ONCE = ("commands_per_job", "log_cap_bytes", "log_tail_bytes", "keep_days")
+AT_START = (
+    "state_dir",
+    "log_dir",
+    "accounts",
+    "listen",
+    "tls",
+    "auth",
+    "watch",
+    "audit",
+    "bridge",
+    "bridges",
+    "log",
+    "log_file",
+)
+AT_ONCE = ("routes", "environment", "sysadm", "classes", "tasks")
+LIMITS_AT_ONCE = ("commands_per_job", "download_time", "log_cap_bytes", "log_tail_bytes", "keep_days")
 
 
 def merge(old: Settings, new: Settings) -> tuple[Settings, list[str]]:

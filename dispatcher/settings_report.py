@@ -1,9 +1,11 @@
 """Say which settings are in force, and what in them deserves a second look."""
 
 import ipaddress
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import yaml
 
 from dispatcher.core.model import Value
@@ -19,7 +21,7 @@ from dispatcher.setting_keys import (
     Kind,
 )
 from dispatcher.setting_values import write_size
-from dispatcher.settings import Listener, Settings
+from dispatcher.settings import Bridges, Listener, Settings
 
 _LINE_ENDS = frozenset("\x85\u2028\u2029")
 
@@ -29,6 +31,8 @@ def describe(settings: Settings) -> str:
     written: dict[str, object] = {
         "state_dir": str(settings.state_dir),
         "log_dir": str(settings.log_dir),
+        "log": settings.log,
+        "log_file": str(settings.log_file),
         "accounts": str(settings.accounts),
         "listen": [_describe_listener(listener) for listener in settings.listen],
         "queues": {queue.name: _describe_table(queue, QUEUE) for queue in settings.queues},
@@ -45,7 +49,13 @@ def describe(settings: Settings) -> str:
             "life_preserver": _describe_table(settings.watch.life_preserver, LIFE_PRESERVER),
         },
         "audit": _describe_table(settings.audit, AUDIT),
+        "bridge": {
+            "listen": [_describe_listener(listener) for listener in settings.bridge.listen],
+            "state_dir": str(settings.bridge.state_dir),
+        },
+        "bridges": _describe_bridges(settings.bridges),
     }
+    written["tasks"] = {task.name: msgspec.json.decode(task.written) for task in settings.tasks}
     if settings.classes:
         written["classes"] = str(settings.classes.path)
     if settings.tls:
@@ -59,24 +69,7 @@ def describe(settings: Settings) -> str:
 
 def warnings(settings: Settings) -> list[str]:
     """Give one sentence for each thing that is allowed and may not be meant."""
-    found = []
-    for listener in settings.listen:
-        if listener.path or _is_loopback(listener.address):
-            continue
-        where = f"{listener.address} port {listener.port}"
-        if listener.tls:
-            if listener.allow_plain_login:
-                found.append(f"listen: allow_plain_login does nothing at {where}, which has tls; remove it")
-        elif listener.allow_plain_login:
-            found.append(
-                f"listen: {where} takes passwords without tls, so anybody on the way can read them; "
-                "write tls: true"
-            )
-        else:
-            found.append(
-                f"listen: {where} is open to other machines without tls, so anybody on the way can read "
-                "and change what is sent; write tls: true"
-            )
+    found = listener_warnings(settings.listen) + listener_warnings(settings.bridge.listen, "bridge: listen")
     found += [
         f"queues: {queue.name} runs {queue.concurrency} jobs at once, and they work on the same database; "
         "write concurrency: 1"
@@ -89,7 +82,47 @@ def warnings(settings: Settings) -> list[str]:
         for directory in dict(settings.environment).get("PATH", "").split(":")
         if not Path(directory).is_absolute()
     ]
+    if settings.bridges.to and not settings.bridges.require_encryption:
+        found.append(
+            "bridges: whoever runs a bridge can read sessions without encryption, and act as their clients; "
+            "write require_encryption: true, unless clients need it that offer no encryption"
+        )
     return found
+
+
+def listener_warnings(listeners: Sequence[Listener], key: str = "listen") -> list[str]:
+    """Give one sentence for each listener at which others may read along; `key` is where they stand."""
+    found = []
+    for listener in listeners:
+        if listener.path or _is_loopback(listener.address):
+            continue
+        where = f"{listener.address} port {listener.port}"
+        if listener.tls:
+            if listener.allow_plain_login:
+                found.append(f"{key}: allow_plain_login does nothing at {where}, which has tls; remove it")
+        elif listener.allow_plain_login:
+            found.append(
+                f"{key}: {where} takes passwords without tls, so anybody on the way can read them; "
+                "write tls: true"
+            )
+        else:
+            found.append(
+                f"{key}: {where} is open to other machines without tls, so anybody on the way can read "
+                "and change what is sent; write tls: true"
+            )
+    return found
+
+
+def _describe_bridges(bridges: Bridges) -> dict[str, object]:
+    described: dict[str, object] = {"require_encryption": bridges.require_encryption}
+    if bridges.key:
+        described["key"] = str(bridges.key)
+    return described | {
+        "to": [
+            {"name": one.name, "url": one.url} | ({"fingerprint": one.fingerprint} if one.fingerprint else {})
+            for one in bridges.to
+        ]
+    }
 
 
 def _describe_listener(listener: Listener) -> dict[str, object]:

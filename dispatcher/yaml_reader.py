@@ -105,6 +105,16 @@ class Entry:
             raise self.wrong(f"{self._kind} stands here", f"write {wanted}")
         return [Entry(self.source, f"{self.path}/{n}", node) for n, node in enumerate(self._node.value, 1)]
 
+    def plain(self) -> object:
+        """Give all of it as text, lists and mappings, as it is written."""
+        match self._node:
+            case yaml.MappingNode():
+                return {name: value.plain() for name, _, value in self.pairs("a mapping")}
+            case yaml.SequenceNode():
+                return [element.plain() for element in self.elements("a list")]
+            case _:
+                return None if self.is_empty else self.text("a text")
+
     @property
     def _kind(self) -> str:
         match self._node:

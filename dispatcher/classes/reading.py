@@ -5,7 +5,7 @@ from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
-from dispatcher.classes.templates import (
+from dispatcher.classes.declaration import (
     ANSWERS,
     FOUND,
     UUID,
@@ -15,16 +15,22 @@ from dispatcher.classes.templates import (
     JobClass,
     Kind,
     Parameter,
-    Slot,
-    Template,
-    When,
-    Word,
 )
-from dispatcher.yaml_reader import Entry, Source, parse, read_file, suggest
+from dispatcher.templates.reading import (
+    Place,
+    check_name,
+    read_choice,
+    read_flag,
+    read_parts,
+    read_pattern,
+    read_template,
+    read_texts,
+    read_word,
+)
+from dispatcher.yaml_reader import Entry, Source, parse, read_file
 
 _CLASS = re.compile(r"[a-z0-9_-]{1,64}/[a-z0-9_-]{1,64}\Z")
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}\Z")
-_SLOT = re.compile(r"\{([a-z][a-z0-9_-]*)\}")
+_ACTION = {"queue", "id", "answer", "access", "each", "told_as", "parameters", "commands"}
 # What has a meaning of its own in every request.
 _RESERVED = frozenset({"action", UUID, FOUND})
 # Class names that are no class's: they have code of their own.
@@ -56,54 +62,87 @@ def read_classes(root: Entry) -> tuple[JobClass, ...]:
 
 
 def _read_class(name: str, entry: Entry) -> JobClass:
-    parts = _parts(entry, {"advertise", "actions"})
+    parts = read_parts(entry, {"advertise", "actions"})
     if "actions" not in parts:
         raise entry.wrong("there are no actions", "write 'actions:' and under it the name of one")
     actions = []
     for action, key, value in parts["actions"].pairs("a mapping of actions"):
-        _check_name(key, action, "an action")
+        check_name(key, action, "an action")
         actions.append(_read_action(action, value))
-    return JobClass(name, tuple(actions), "advertise" in parts and _flag(parts["advertise"]))
+    return JobClass(name, tuple(actions), "advertise" in parts and read_flag(parts["advertise"]))
 
 
 def _read_action(name: str, entry: Entry) -> JobAction | AnswerAction:
-    parts = _parts(entry, {"queue", "id", "answer", "parameters", "commands"})
+    parts = read_parts(
+        entry, {"queue", "id", "answer", "access", "each", "told_as", "parameters", "commands"}
+    )
     parameters = _read_parameters(parts["parameters"]) if "parameters" in parts else ()
     if "commands" not in parts:
         raise entry.wrong("there are no commands", "write 'commands:'")
     if "answer" in parts:
-        other = parts.get("queue") or parts.get("id")
-        if other is not None:
-            raise other.wrong("an action with an answer queues no job", "remove this, or 'answer:'")
+        for part in ("queue", "id", "each", "told_as"):
+            if part in parts:
+                raise parts[part].wrong("an action with an answer queues no job", "remove this, or 'answer:'")
         return AnswerAction(
             name,
-            _choice(parts["answer"], ANSWERS),
+            read_choice(parts["answer"], ANSWERS),
             tuple(
-                (command, _read_template(value, parameters, {FOUND}))
+                (command, read_template(value, _places(parameters, FOUND)))
                 for command, _, value in parts["commands"].pairs("a mapping of named commands")
             ),
             parameters,
+            "access" in parts and read_choice(parts["access"], ("read", "full")) == "full",
         )
+    if "access" in parts:
+        raise parts["access"].wrong("an action that queues a job always needs full access", "remove this")
     for needed in ("queue", "id"):
         if needed not in parts:
             raise entry.wrong(
                 f"there is no {needed}", f"write '{needed}:', or 'answer:' for a quick question"
             )
+    each = _read_each(parts["each"], parameters) if "each" in parts else ""
+    single = [_one_of_each(one) if one.name == each else one for one in parameters]
     commands = tuple(
-        _read_template(element, parameters, set())
+        read_template(element, _places(single))
         for element in parts["commands"].elements("a list of commands, each a list of words")
     )
     if not commands:
         raise parts["commands"].wrong("there is no command", "write at least one")
-    given = [one for one in parameters if one.is_required and one.kind is not Kind.LIST]
-    queue = parts["queue"].text("the name of a queue")
-    return JobAction(name, queue, _read_word(parts["id"], given, {UUID}), commands, parameters)
+    given = [one for one in single if one.is_required and one.kind in (Kind.STRING, Kind.ENUM)]
+    return JobAction(
+        name,
+        parts["queue"].text("the name of a queue"),
+        read_word(parts["id"], _places(given, UUID)),
+        commands,
+        parameters,
+        each,
+        _read_key(parts["told_as"]) if "told_as" in parts else "",
+    )
+
+
+def _read_each(entry: Entry, parameters: Collection[Parameter]) -> str:
+    lists = [one.name for one in parameters if one.kind is Kind.LIST and one.is_required]
+    if not lists:
+        raise entry.wrong(
+            "there is no list of which it could be", "give a parameter 'type: list, required: true'"
+        )
+    return read_choice(entry, lists)
+
+
+def _one_of_each(parameter: Parameter) -> Parameter:
+    return Parameter(parameter.name, Kind.STRING, is_required=True)
+
+
+def _read_key(entry: Entry) -> str:
+    name = entry.text("a word")
+    check_name(entry, name, "a key")
+    return name
 
 
 def _read_parameters(entry: Entry) -> tuple[Parameter, ...]:
     found = []
     for name, key, value in entry.pairs("a mapping of parameters"):
-        _check_name(key, name, "a parameter")
+        check_name(key, name, "a parameter")
         if name in _RESERVED:
             raise key.wrong(f"{name!r} has a meaning of its own", "choose another name")
         found.append(_read_parameter(name, value))
@@ -111,13 +150,14 @@ def _read_parameters(entry: Entry) -> tuple[Parameter, ...]:
 
 
 def _read_parameter(name: str, entry: Entry) -> Parameter:
-    parts = _parts(entry, {"type", "pattern", "choices", "required", "default", "absent"})
+    parts = read_parts(entry, {"type", "pattern", "choices", "required", "default", "absent"})
     if "type" not in parts:
         raise entry.wrong("there is no type", f"write 'type:', one of {', '.join(Kind)}")
-    kind = Kind(_choice(parts["type"], [str(kind) for kind in Kind]))
+    kind = Kind(read_choice(parts["type"], [str(kind) for kind in Kind]))
     allowed = {
         Kind.STRING: {"pattern", "absent"},
         Kind.LIST: {"pattern"},
+        Kind.WORDS: {"pattern"},
         Kind.FLAG: {"default"},
         Kind.ENUM: {"choices", "absent"},
     }[kind]
@@ -129,90 +169,20 @@ def _read_parameter(name: str, entry: Entry) -> Parameter:
     return Parameter(
         name,
         kind,
-        _pattern(parts["pattern"]) if "pattern" in parts else "",
-        _texts(parts["choices"]) if "choices" in parts else (),
-        "required" in parts and _flag(parts["required"]),
-        "default" in parts and _flag(parts["default"]),
-        _texts(parts["absent"]) if "absent" in parts else (),
+        read_pattern(parts["pattern"]) if "pattern" in parts else "",
+        read_texts(parts["choices"]) if "choices" in parts else (),
+        "required" in parts and read_flag(parts["required"]),
+        "default" in parts and read_flag(parts["default"]),
+        read_texts(parts["absent"]) if "absent" in parts else (),
     )
 
 
-def _read_template(entry: Entry, parameters: Collection[Parameter], extra: set[str]) -> Template:
-    template: list[Word | When] = []
-    for element in entry.elements("a list of words, such as [pkg, upgrade, -y]"):
-        if not element.is_mapping:
-            template.append(_read_word(element, parameters, extra))
-            continue
-        parts = _parts(element, {"when", "unless", "then"})
-        condition = parts.get("when") or parts.get("unless")
-        if condition is None or "then" not in parts or ("when" in parts and "unless" in parts):
-            raise element.wrong(
-                "this condition is not whole", "write such as {when: repo, then: [--repository, '{repo}']}"
-            )
-        name = _choice(condition, [parameter.name for parameter in parameters])
-        words = tuple(_read_word(one, parameters, extra) for one in parts["then"].elements("a list of words"))
-        template.append(When(name, words, is_not="unless" in parts))
-    if not template or not isinstance(template[0], Word) or isinstance(template[0].parts[0], Slot):
-        raise entry.wrong("there is no program", "let the list begin with its name")
-    return tuple(template)
-
-
-def _read_word(entry: Entry, parameters: Collection[Parameter], extra: set[str]) -> Word:
-    text = entry.text("a word")
-    known = {parameter.name: parameter for parameter in parameters}
-    parts: list[str | Slot] = []
-    for place, piece in enumerate(_SLOT.split(text)):
-        if place % 2 == 0:
-            parts.extend([piece] if piece else [])
-            continue
-        parameter = known.get(piece)
-        if parameter is None and piece not in extra:
-            raise entry.wrong(
-                f"there is no parameter {piece!r}", suggest(piece, {*known, *extra}, "there are")
-            )
-        if parameter is not None and parameter.kind is Kind.FLAG:
-            raise entry.wrong(
-                f"{piece!r} is true or false, which is no word", "write {when: ..., then: [...]}"
-            )
-        if parameter is not None and parameter.kind is Kind.LIST and text != f"{{{piece}}}":
-            raise entry.wrong(f"{piece!r} is a list", "let it stand alone: each value becomes an argument")
-        parts.append(Slot(piece))
-    return Word(tuple(parts) or ("",))
-
-
-def _parts(entry: Entry, known: set[str]) -> dict[str, Entry]:
-    parts = {}
-    for name, key, value in entry.pairs(f"a mapping with keys such as '{min(known)}:'"):
-        if name not in known:
-            raise key.wrong("there is no such key", suggest(name, known, "the keys here are"))
-        parts[name] = value
-    return parts
-
-
-def _check_name(key: Entry, name: str, what: str) -> None:
-    if not _NAME.match(name):
-        raise key.wrong(f"{name[:80]!r} cannot name {what}", "use lower-case letters, digits, '_' and '-'")
-
-
-def _choice(entry: Entry, choices: Collection[str]) -> str:
-    text = entry.text("a word")
-    if text not in choices:
-        raise entry.wrong(f"{text[:40]!r} is not known", suggest(text, choices, "there are"))
-    return text
-
-
-def _texts(entry: Entry) -> tuple[str, ...]:
-    return tuple(element.text("a word") for element in entry.elements("a list of words"))
-
-
-def _flag(entry: Entry) -> bool:
-    return _choice(entry, ("true", "false")) == "true"
-
-
-def _pattern(entry: Entry) -> str:
-    text = entry.text("a regular expression")
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise entry.wrong(f"this is no regular expression ({error})", "write one of Python's") from None
-    return text
+def _places(parameters: Collection[Parameter], *others: str) -> dict[str, Place]:
+    """Say where each parameter may stand in a template, and the values that are none's."""
+    places = {
+        Kind.FLAG: Place.CONDITION,
+        Kind.LIST: Place.ALONE,
+        Kind.WORDS: Place.ALONE,
+    }
+    found = {one.name: places.get(one.kind, Place.ANYWHERE) for one in parameters}
+    return found | dict.fromkeys(others, Place.ANYWHERE)

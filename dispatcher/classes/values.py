@@ -3,7 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from dispatcher.classes.templates import Kind, Parameter
+from dispatcher.classes.declaration import Kind, Parameter
+from dispatcher.core.splitting import split
 from dispatcher.errors import InvalidRequest
 
 MOST = 1000  # values in a list
@@ -29,7 +30,12 @@ def _read(action: str, parameter: Parameter, given: object) -> str | bool | tupl
         case Kind.FLAG:
             return _read_flag(action, parameter, given)
         case Kind.LIST:
-            return _read_list(action, parameter, given)
+            found = _read_list(action, parameter, [given] if isinstance(given, str) else given)
+            return tuple(dict.fromkeys(found)) or None
+        case Kind.WORDS:
+            return (
+                _read_list(action, parameter, list(split(given)) if isinstance(given, str) else given) or None
+            )
         case Kind.STRING | Kind.ENUM:
             if given is None or given in parameter.absent:
                 return None
@@ -48,16 +54,14 @@ def _read_flag(action: str, parameter: Parameter, given: object) -> bool:
             raise _wrong(action, parameter, f"{given!r:.60} is neither true nor false; give one of them")
 
 
-def _read_list(action: str, parameter: Parameter, given: object) -> tuple[str, ...] | None:
+def _read_list(action: str, parameter: Parameter, given: object) -> tuple[str, ...]:
     if given is None:
-        return None
-    elements = [given] if isinstance(given, str) else given
-    if not isinstance(elements, list):
+        return ()
+    if not isinstance(given, list):
         raise _wrong(action, parameter, f"{given!r:.60} stands there; give {_wanted(parameter)}")
-    if len(elements) > MOST:
-        raise _wrong(action, parameter, f"{len(elements)} values are too many; give at most {MOST} at once")
-    found = dict.fromkeys(_read_text(action, parameter, one) for one in elements if one != "")
-    return tuple(found) or None
+    if len(given) > MOST:
+        raise _wrong(action, parameter, f"{len(given)} values are too many; give at most {MOST} at once")
+    return tuple(_read_text(action, parameter, one) for one in given if one != "")
 
 
 def _read_text(action: str, parameter: Parameter, given: object) -> str:
@@ -68,15 +72,19 @@ def _read_text(action: str, parameter: Parameter, given: object) -> str:
             raise _wrong(action, parameter, f"{given[:60]!r} is not known; give {_wanted(parameter)}")
     elif not given.isprintable():
         raise _wrong(action, parameter, f"{given[:60]!r} holds a control character; leave it out")
-    elif parameter.pattern and not re.fullmatch(parameter.pattern, given):
-        raise _wrong(action, parameter, f"{given[:60]!r} cannot stand here; give {_wanted(parameter)}")
+    elif parameter.pattern:
+        match = re.fullmatch(parameter.pattern, given)
+        if match is None:
+            raise _wrong(action, parameter, f"{given[:60]!r} cannot stand here; give {_wanted(parameter)}")
+        return match.groupdict().get("value") or given
     return given
 
 
 def _wanted(parameter: Parameter) -> str:
     if parameter.choices:
         return f"one of {', '.join(parameter.choices)}"
-    kind = "a string or an array of strings" if parameter.kind is Kind.LIST else "a string"
+    is_one = parameter.kind is Kind.STRING
+    kind = "a string" if is_one else "a string or an array of strings"
     return f"{kind} like {parameter.pattern}" if parameter.pattern else kind
 
 

@@ -4,12 +4,20 @@ from pathlib import Path
 
 import pytest
 
+from dispatcher.classes.declaration import (
+    ANSWERS,
+    AnswerAction,
+    JobAction,
+    Kind,
+    Parameter,
+)
 from dispatcher.classes.reading import built_in_classes, read_class_file
-from dispatcher.classes.templates import ANSWERS, AnswerAction, JobAction, fill
+from dispatcher.classes.values import read_values
 from dispatcher.config import describe, load
 from dispatcher.errors import InvalidRequest, SettingsError
 from dispatcher.settings_change import merge
 from dispatcher.settings_report import warnings
+from dispatcher.templates.words import fill, fill_text
 
 ACTION = """acme/say:
   actions:
@@ -19,9 +27,19 @@ ACTION = """acme/say:
       parameters:
         loud: {type: boolean}
         who: {type: list}
+        text: {type: words}
         name: {type: string, required: true}
       commands:
         - %s
+"""
+EACH = """acme/greet:
+  actions:
+    greet:
+      queue: no_queue
+      id: 'greet-{who}'
+      each: who
+      parameters: {who: {type: list, required: true, pattern: '(?P<value>[a-z]+)!?'}}
+      commands: [[say, 'to={who}', '{who}']]
 """
 
 
@@ -40,7 +58,8 @@ def action_with(folder: Path, command: str) -> JobAction:
 def test_the_built_in_classes_can_be_read_and_name_only_answers_that_there_are():
     classes = {one.name: one for one in built_in_classes()}
 
-    answers = {one.answer for one in classes["sysadm/pkg"].actions if isinstance(one, AnswerAction)}
+    actions = [action for one in classes.values() for action in one.actions]
+    answers = {action.answer for action in actions if isinstance(action, AnswerAction)}
     assert answers == set(ANSWERS)
     assert {name: (one.programs, one.is_advertised) for name, one in classes.items()} == {
         "sysadm/pkg": (frozenset({"pkg"}), True),
@@ -49,7 +68,7 @@ def test_the_built_in_classes_can_be_read_and_name_only_answers_that_there_are()
 
 
 def test_there_is_code_for_every_answer_that_a_file_may_name():
-    from dispatcher.api.sysadm.pkg_answers import ANSWERS as CODE  # noqa: PLC0415 (the layer above)
+    from dispatcher.api.sysadm.class_calls import ANSWERS as CODE  # noqa: PLC0415 (the layer above)
 
     assert set(CODE) == set(ANSWERS)
 
@@ -63,6 +82,7 @@ def test_there_is_code_for_every_answer_that_a_file_may_name():
         ("[say, 'to={name}!']", {}, ("say",)),
         ("[say, {when: loud, then: [-l]}]", {"loud": True}, ("say", "-l")),
         ("[say, {when: loud, then: [-l]}]", {"loud": False}, ("say",)),
+        ("[say, '{text}']", {"text": ("b", "a", "b")}, ("say", "b", "a", "b")),
         ("[say, {unless: loud, then: [-q]}]", {"loud": False}, ("say", "-q")),
         ("[say, {when: name, then: [--to, '{name}']}]", {"name": "x"}, ("say", "--to", "x")),
         ("[say, {when: name, then: [--to, '{name}']}]", {}, ("say",)),
@@ -72,6 +92,26 @@ def test_there_is_code_for_every_answer_that_a_file_may_name():
 )
 def test_a_template_becomes_arguments(tmp_path, command, values, argv):
     assert fill(action_with(tmp_path, command).commands[0], values) == argv
+
+
+def test_of_a_list_each_value_may_stand_in_a_word_and_in_the_id(tmp_path):
+    ((action,),) = [one.actions for one in read(tmp_path, EACH)]
+    assert isinstance(action, JobAction)
+
+    values = read_values("greet", action.parameters, {"who": ["eve!", "bob", "eve"]})
+
+    assert values == {"who": ("eve", "bob")}
+    assert fill(action.commands[0], {"who": "eve"}) == ("say", "to=eve", "eve")
+    assert fill_text(action.id, {"who": "eve"}) == "greet-eve"
+
+
+def test_words_are_split_like_a_command_or_taken_as_they_are():
+    words = [Parameter("w", Kind.WORDS, is_required=True)]
+
+    assert read_values("a", words, {"w": 'echo "a b" a a'}) == {"w": ("echo", "a b", "a", "a")}
+    assert read_values("a", words, {"w": ["echo a", "a", "", "a"]}) == {"w": ("echo a", "a", "a")}
+    with pytest.raises(InvalidRequest, match="`w`: it is missing; give a string or an array of strings"):
+        read_values("a", words, {"w": "  "})
 
 
 @pytest.mark.parametrize("command", ["[say, '{name}', --]", "[say, {when: name, then: ['{name}']}]"])
@@ -103,6 +143,20 @@ def test_a_value_is_no_option_unless_two_dashes_stand_before_it(tmp_path, comman
         (ACTION % "[say, '{found}']", "there is no parameter 'found'"),
         (ACTION % "[say, '{loud}']", "'loud' is true or false, which is no word"),
         (ACTION % "[say, 'x{who}']", "'who' is a list; let it stand alone"),
+        (ACTION % "[say, 'x{text}']", "'text' is a list; let it stand alone"),
+        ((ACTION % "[say]").replace("      id:", "      each: who\n      id:"), "there is no list of which"),
+        ((ACTION % "[say]").replace("      id:", "      told_as: A b\n      id:"), "'A b' cannot name a key"),
+        (
+            (ACTION % "[say]").replace("      id:", "      access: full\n      id:"),
+            "always needs full access",
+        ),
+        (EACH.replace("each: who", "each: wo"), "'wo' is not known; did you mean 'who'?"),
+        (EACH.replace("'{who}'", "'{whom}'"), "there is no parameter 'whom'"),
+        (
+            "acme/x: {actions: {a: {answer: pkg_info, each: x, commands: {}}}}",
+            "an action with an answer queues no job",
+        ),
+        ("acme/x: {actions: {a: {answer: pkg_info, access: all, commands: {}}}}", "'all' is not known"),
         (ACTION % "[say, {when: loud}]", "this condition is not whole"),
         (ACTION % "[say, {when: loud, unless: who, then: [x]}]", "this condition is not whole"),
         (ACTION % "[say, {when: lout, then: [x]}]", "'lout' is not known; did you mean 'loud'?"),

@@ -17,6 +17,7 @@ from dispatcher.settings import (
     DEFAULT_PATH,
     DEFAULT_QUEUES,
     AuditFiles,
+    Bridge,
     LifePreserverWatch,
     Limits,
     Listener,
@@ -127,6 +128,7 @@ def test_places_follow_the_system_and_the_state_directory(monkeypatch, platform,
 
     assert (str(found.state_dir), str(found.log_dir), str(found.socket)) == expected
     assert found.accounts == found.state_dir / "accounts"
+    assert found.bridge == Bridge(state_dir=found.state_dir / "bridge")
 
 
 def test_the_default_file_is_where_the_system_keeps_settings(monkeypatch):
@@ -189,6 +191,9 @@ def test_a_file_may_say_everything():
         LifePreserverWatch(False, DATA / "good/lp.log"),
     )
     assert found.audit == AuditFiles(2**20, 0)
+    assert found.bridge == Bridge(
+        (Listener(address="::1", port=12149), Listener(address="*", port=5, tls=False)), DATA / "good/relay"
+    )
 
 
 def test_given_places_win_and_start_at_the_working_directory(tmp_path, monkeypatch):
@@ -253,13 +258,15 @@ def test_warnings_name_what_may_not_be_meant(tmp_path):
         "- {address: 127.0.0.9, port: 3, tls: false, allow_plain_login: true}\n"
         "- {port: 4, allow_plain_login: true}\n"
         "queues: {pkg_queue: {concurrency: 2}, x: {concurrency: 2}}\n"
-        "environment: {PATH: '/bin:bin:'}\n",
+        "environment: {PATH: '/bin:bin:'}\n"
+        "bridge: {listen: [{address: 10.0.0.2, tls: false}, {address: '::1', tls: false}]}\n",
     )
 
     assert [sentence.split(";")[0] for sentence in warnings(found)] == [
         "listen: * port 1 is open to other machines without tls, so anybody on the way can read and change what is sent",
         "listen: 10.0.0.1 port 2 takes passwords without tls, so anybody on the way can read them",
         "listen: allow_plain_login does nothing at * port 4, which has tls",
+        "bridge: listen: 10.0.0.2 port 12149 is open to other machines without tls, so anybody on the way can read and change what is sent",
         "queues: pkg_queue runs 2 jobs at once, and they work on the same database",
         "environment: PATH holds 'bin', which is looked up in the job's own directory",
         "environment: PATH holds '', which is looked up in the job's own directory",
