@@ -30,12 +30,13 @@ _log = logging.getLogger("dispatcher.engine")
 
 
 class QueueStatus(Value, frozen=True):
-    """A queue's rules and how it stands."""
+    """A queue's rules and how it stands; `is_held` as long as no queue starts a job at all."""
 
     queue: Queue
     is_paused: bool
     running: int
     pending: int
+    is_held: bool = False
 
 
 class Engine:
@@ -62,6 +63,8 @@ class Engine:
         self._boot_id = boot_id
         self._machine = self._load(restored, queues, restored.generation * NUMBERS_PER_START)
         self._is_stale = False
+        self._hold = self._machine.hold  # as last saved and answered
+        self.settled = trio.Event()  # when it is known of all jobs from before what became of them
         self._inbox: deque[Waiting | Posted] = deque()
         self._arrived = trio.Event()
 
@@ -98,7 +101,7 @@ class Engine:
     def queues(self) -> list[QueueStatus]:
         """How each queue stands now."""
         return [
-            QueueStatus(line.queue, line.is_paused, len(line.running), line.pending)
+            QueueStatus(line.queue, line.is_paused, len(line.running), line.pending, self._hold is not None)
             for line in self._machine.lines.values()
         ]
 
@@ -106,6 +109,11 @@ class Engine:
     def changed(self) -> int:
         """The number of the newest event."""
         return self._machine.changed
+
+    @property
+    def newest(self) -> int:
+        """The highest number that a job has."""
+        return self._machine.next_number - 1
 
     # --- the loop ---------------------------------------------------------------------------
 
@@ -133,6 +141,8 @@ class Engine:
         work.add(first, None)
         work.add(self._machine.start_all(self._clock()), None)
         await self._carry_out(work)
+        if not self._machine.unknown:
+            self.settled.set()
 
     async def _batch(self) -> bool:
         """Handle what has gathered; False if the store failed, and all is as it was before."""
@@ -155,6 +165,9 @@ class Engine:
         except StoreFailed as failure:
             self._give_back(batch, failure)
             return False
+        self._hold = self._machine.hold
+        if not self._machine.unknown:
+            self.settled.set()
         return True
 
     def _handle(self, entry: Waiting | Posted, found: Mapping[int | str, Job], work: Work) -> None:
@@ -225,6 +238,7 @@ class Engine:
         queues = [line.queue for line in before.lines.values() if not line.is_closed]
         restored = await self._store.restore(HEADS, count_start=False)
         self._machine = self._load(restored, queues, before.next_serial)
+        self._machine.hold = self._hold
         await self._begin()
         self._is_stale = False
 

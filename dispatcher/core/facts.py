@@ -10,7 +10,18 @@ from msgspec.structs import replace
 
 from dispatcher.core import messages as m
 from dispatcher.core.live import Live
-from dispatcher.core.model import CommandEnd, CommandRun, Finished, Job, Outcome, Pending, Running, Stop
+from dispatcher.core.model import (
+    SUPERVISOR,
+    AfterLost,
+    CommandEnd,
+    CommandRun,
+    Finished,
+    Job,
+    Outcome,
+    Pending,
+    Running,
+    Stop,
+)
 
 
 def apply(live: Live, fact: m.Fact) -> None:
@@ -48,7 +59,8 @@ def _taken(live: Live, fact: m.Taken) -> None:
     job = live.assigned(fact.job, fact.worker)
     if job is None or not isinstance(job.phase, Pending):
         return
-    stop = job.phase.stop
+    # A hold came too late to keep it from beginning: it is stopped as those that ran.
+    stop = job.phase.stop or (live.hold.stop if live.hold else None)
     line = live.line(job.queue)
     line.not_ahead(fact.worker, job.number)
     line.running[fact.worker] = job.number
@@ -91,11 +103,10 @@ def _job_ended(live: Live, fact: m.JobEnded) -> None:
         return
     if fact.progress is not None:
         job = replace(job, progress=fact.progress)
-    reason = _reason(job, fact.outcome)
-    live.end(
-        job,
-        Finished(fact.outcome, fact.at, None, reason, fact.ended_by, result=fact.result, error=fact.error),
-    )
+    outcome, error, reason = fact.outcome, fact.error, _reason(job, fact.outcome)
+    if outcome is Outcome.KILLED and isinstance(job.phase, Pending | Running) and job.phase.stop is not None:
+        outcome, error = job.phase.stop.outcome, job.phase.stop.error
+    live.end(job, Finished(outcome, fact.at, None, reason, fact.ended_by, result=fact.result, error=error))
     line = live.line(job.queue)
     if isinstance(job.phase, Running) and job.commands:
         line.note_length(fact.at - job.phase.started_at)
@@ -115,7 +126,7 @@ def _job_returned(live: Live, fact: m.JobReturned) -> None:
     line = live.line(job.queue)
     stop = job.phase.stop
     if stop is not None:
-        live.finish(job, Outcome.KILLED, fact.at, f"{stop.reason} by {stop.by}")
+        live.end_stopped(job, stop, fact.at)
     else:
         was_told = isinstance(job.phase, Running)
         if not was_told:
@@ -137,9 +148,12 @@ def _job_lost(live: Live, fact: m.JobLost) -> None:
         end = CommandEnd(fact.at, -1, max(0.0, fact.at - run.at), log_end, error=fact.reason)
         job = replace(job, runs=(*job.runs[:-1], replace(run, end=end)))
     if stop is not None:
-        live.finish(job, Outcome.KILLED, fact.at, f"{stop.reason} by {stop.by}; {fact.reason}", "KILL")
+        live.end_stopped(job, stop, fact.at, f"; {fact.reason}", "KILL")
     else:
         live.finish(job, Outcome.LOST, fact.at, fact.reason)
+        line = live.line(job.queue)
+        if line.queue.after_lost is AfterLost.PAUSE and fact.worker != SUPERVISOR:
+            live.pause(line)
     live.leave(live.line(job.queue), job, fact.worker, fact.at)
 
 
@@ -158,6 +172,8 @@ def _worker_reported(live: Live, fact: m.WorkerReported) -> None:
                 live.do(m.Withdraw(number, fact.worker))
             case _:
                 pass
+        if live.settled(live.line(job.queue), number):
+            live.advance(live.line(job.queue), fact.at)
     if not fact.known and not any(job.worker == fact.worker for job in live.jobs.values()):
         live.rest(fact.worker)
 
@@ -187,7 +203,7 @@ def _reason(job: Job, outcome: Outcome) -> str:
     """Say in one sentence why a job ended as it did; empty for success."""
     stop = job.phase.stop if isinstance(job.phase, Pending | Running) else None
     if outcome is Outcome.KILLED and stop is not None:
-        return f"{stop.reason} by {stop.by}"
+        return stop.sentence
     if outcome is not Outcome.FAILED or not job.runs or job.runs[-1].end is None:
         return ""
     number, end = len(job.runs), job.runs[-1].end

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from msgspec.structs import replace
 
 from dispatcher.core import messages as m
-from dispatcher.core.model import SUPERVISOR, Finished, Job, Outcome, Pending, Queue, Running
+from dispatcher.core.hold import Hold
+from dispatcher.core.model import SUPERVISOR, AfterLost, Finished, Job, Outcome, Pending, Queue, Running, Stop
 from dispatcher.core.schedule import Line
 from dispatcher.errors import NotFound
 
@@ -38,6 +39,8 @@ class Live:
         self.boot_id = boot_id
         self.next_serial = next_serial
         self.idle: list[int] = []
+        self.hold: Hold | None = None  # while there is one, nothing starts
+        self.unknown: set[int] = set()  # jobs from before of which it is not known yet what became
         self.gone: set[int] = set()  # dead workers that jobs are still settled for
         self.jobs: dict[int, Job] = {}
         self.keys: dict[str, int] = {}
@@ -62,6 +65,8 @@ class Live:
 
     def advance(self, line: Line, at: float) -> None:
         """Start what may start, hand further jobs ahead where they are short, load more if needed."""
+        if self.hold is not None:
+            return
         while (job := line.next()) is not None:
             worker = self.idle.pop() if self.idle else self.new_serial()
             line.running[worker] = job.number
@@ -81,6 +86,7 @@ class Live:
         """Let a worker go on with what lies ahead of it, or rest, now that it is done with a job."""
         if worker == SUPERVISOR:
             return
+        self.settled(line, job.number)
         if line.running.get(worker) == job.number:
             del line.running[worker]
         line.not_ahead(worker, job.number)
@@ -106,12 +112,36 @@ class Live:
                 self.line(job.queue).slow.add(worker)  # or the first that is settled is handed to it again
 
     def stop(self, job: Job, worker: int) -> None:
-        """Have a worker stop its running job, with the grace of the job's queue."""
-        self.do(m.StopJob(job.number, worker, self.line(job.queue).queue.grace))
+        """Have a worker stop its running job, with its queue's grace, or a hold's if that is shorter."""
+        grace = self.line(job.queue).queue.grace
+        if self.hold is not None and self.hold.grace is not None:
+            grace = min(grace, self.hold.grace)
+        self.do(m.StopJob(job.number, worker, grace))
+
+    def pause(self, line: Line) -> None:
+        """Start no further job of a queue, over restarts too."""
+        if not line.is_paused:
+            line.is_paused = True
+            self.do(m.SavePaused(line.queue.name, paused=True))
+            self.withdraw_ahead(line)
+
+    def withdraw_ahead(self, line: Line) -> None:
+        """Take back what lies ahead at workers."""
+        for worker, numbers in line.ahead.items():
+            for number in reversed(numbers):  # the last first, so that none overtakes another
+                self.do(m.Withdraw(number, worker))
 
     def finish(self, job: Job, outcome: Outcome, at: float, reason: str, ended_by: str | None = None) -> Job:
         """Make a job finished; its place at a worker is given up by `leave`."""
         return self.end(job, Finished(outcome, at, None, reason, ended_by))
+
+    def end_stopped(
+        self, job: Job, stop: Stop, at: float, more: str = "", ended_by: str | None = None
+    ) -> Job:
+        """Make a job finished by the wish that it end; `more` stands behind its sentence."""
+        return self.end(
+            job, Finished(stop.outcome, at, None, stop.sentence + more, ended_by, error=stop.error)
+        )
 
     def end(self, job: Job, phase: Finished) -> Job:
         """Make a job finished, as `finish` does; when it started is taken from the job."""
@@ -152,6 +182,10 @@ class Live:
         """Take a job that a worker had, or may have had, when the daemon went down."""
         line = self.line(job.queue)
         self.keep(job)
+        if job.worker != SUPERVISOR:
+            self.unknown.add(job.number)
+            if line.queue.after_lost is AfterLost.PAUSE:
+                line.unknown.add(job.number)
         match job.phase:
             case Running(worker=worker) if worker == SUPERVISOR:
                 pass  # in no queue's count; `Machine.lose_own` settles it
@@ -161,6 +195,13 @@ class Live:
                 line.hand_ahead(worker, job.number)
             case _:
                 raise ValueError(f"job {job.number} is with no worker")
+
+    def settled(self, line: Line, number: int) -> bool:
+        """Note that it is known what became of a job from before; tell whether its queue waited for that."""
+        self.unknown.discard(number)
+        waited = number in line.unknown
+        line.unknown.discard(number)
+        return waited
 
     def named(self, target: int | str, found: Mapping[int | str, Job]) -> Job | None:
         """Find the live job of a number or key, in memory or among those looked up."""

@@ -5,6 +5,7 @@ and from the store. Both enter by `Machine.handle`. Effects are what the engine 
 in the order of its promises: save, then tell and start, then answer.
 """
 
+from dispatcher.core.hold import AllStopped, StartAgain, StopAll
 from dispatcher.core.model import CommandEnd, Job, Outcome, Progress, Queue, Submission, Value
 
 # --- requests -------------------------------------------------------------------------------
@@ -18,12 +19,16 @@ class Submit(Value, frozen=True):
 
 
 class Kill(Value, frozen=True):
-    """Stop a job, named by number or by the key of a live one. Answered with `Killed`."""
+    """Stop a job, named by number or by the key of a live one. Answered with `Killed`.
+
+    With `error`, JSON text, it counts as failed by that and not as killed.
+    """
 
     target: int | str
     by: str
     at: float
     reason: str = "killed"
+    error: str | None = None
 
 
 class Pause(Value, frozen=True):
@@ -52,7 +57,7 @@ class Prepare(Value, frozen=True):
     count: int
 
 
-Request = Submit | Kill | Pause | Resume | Reconfigure | Prepare
+Request = Submit | Kill | Pause | Resume | Reconfigure | Prepare | StopAll | StartAgain
 
 # --- facts ----------------------------------------------------------------------------------
 
@@ -213,7 +218,7 @@ class Reconfigured(Value, frozen=True):
     queues: tuple[Queue, ...]
 
 
-Reply = Submitted | Killed | Reconfigured | None
+Reply = Submitted | Killed | Reconfigured | AllStopped | None
 
 # --- effects --------------------------------------------------------------------------------
 

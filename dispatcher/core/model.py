@@ -86,11 +86,25 @@ class CommandRun(Value, frozen=True):
 
 
 class Stop(Value, frozen=True):
-    """The wish that a running job end, saved before it is answered."""
+    """The wish that a running job end, saved before it is answered. Nobody's is the dispatcher's own.
+
+    With `error`, JSON text, the job counts as failed by that and not as killed.
+    """
 
     at: float
     by: str
     reason: str = "killed"
+    error: str | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """What a job comes to that ends by this wish."""
+        return Outcome.KILLED if self.error is None else Outcome.FAILED
+
+    @property
+    def sentence(self) -> str:
+        """Why the job ends, and who wished it."""
+        return f"{self.reason} by {self.by}" if self.by else self.reason
 
 
 class Pending(Value, frozen=True, tag="pending"):
@@ -139,7 +153,8 @@ Phase = Pending | Running | Finished
 class ResultKind(StrEnum):
     """What the result of a task's job is."""
 
-    RETURN_CODE = "return_code"
+    OUTCOME = "outcome"  # the outcome and every return code, when nothing else is declared
+    RETURN_CODE = "return_code"  # of the last command
     STDOUT = "stdout"  # the text that its commands wrote on stdout, one after another
     JSON = "json"  # the same, read as JSON
 
@@ -155,7 +170,7 @@ class Task(Value, frozen=True, omit_defaults=True):
 
     method: str
     arguments: str = "[]"
-    result: ResultKind = ResultKind.RETURN_CODE
+    result: ResultKind = ResultKind.OUTCOME
     description: str | None = None
     pattern: str = ""
     has_progress_fd: bool = False
@@ -188,6 +203,11 @@ class Submission(Value, frozen=True, omit_defaults=True):
     protocol: str = ""
     task: Task | None = None
     stdin: str | None = None
+
+    @property
+    def has_pipes(self) -> bool:
+        """Whether a client feeds the job or reads from it; no other request asks for the same."""
+        return self.task is not None and (self.task.input or self.task.output)
 
 
 class Job(Value, frozen=True):
@@ -251,6 +271,13 @@ class Leftovers(StrEnum):
     STOP = "stop"
 
 
+class AfterLost(StrEnum):
+    """What a queue does after one of its jobs was lost."""
+
+    GO_ON = "go_on"
+    PAUSE = "pause"  # until somebody resumes it
+
+
 class Queue(Value, frozen=True):
     """The rules of one queue; `concurrency` jobs run at once, `grace` seconds lie between TERM and KILL."""
 
@@ -260,3 +287,4 @@ class Queue(Value, frozen=True):
     on_duplicate: OnDuplicate = OnDuplicate.REFUSE
     max_pending: int = 1_000_000
     leftovers: Leftovers = Leftovers.KEEP
+    after_lost: AfterLost = AfterLost.GO_ON

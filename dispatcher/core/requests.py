@@ -8,14 +8,15 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from dispatcher.core import holding
 from dispatcher.core import messages as m
+from dispatcher.core.hold import StartAgain, StopAll
 from dispatcher.core.live import Live
 from dispatcher.core.model import (
     SUPERVISOR,
     Finished,
     Job,
     OnDuplicate,
-    Outcome,
     Pending,
     Running,
     Stop,
@@ -40,6 +41,10 @@ def apply(live: Live, message: m.Request, found: Mapping[int | str, Job]) -> Non
             _reconfigure(live, message)
         case m.Prepare():
             _prepare(live, message.count)
+        case StopAll():
+            holding.stop_all(live, message)
+        case StartAgain():
+            holding.start_again(live, message)
         case _:
             assert_never(message)
 
@@ -52,7 +57,7 @@ def _submit(live: Live, message: m.Submit, found: Mapping[int | str, Job]) -> No
     line = live.lines.get(submission.queue)
     if line is None or line.is_closed:
         raise Refused(f"there is no queue {submission.queue!r}; there are: {live.queue_names()}")
-    attaches = line.queue.on_duplicate is OnDuplicate.ATTACH
+    attaches = line.queue.on_duplicate is OnDuplicate.ATTACH and not submission.has_pipes
     other = live.named(submission.key, found)
     if other is None and attaches and submission.task is not None:
         other = next((job for job in line.heads.values() if _is_same(job, submission)), None)
@@ -100,7 +105,7 @@ def _begin_own(live: Live, submission: Submission, at: float) -> None:
 
 def _kill(live: Live, message: m.Kill, found: Mapping[int | str, Job]) -> None:
     job = live.named(message.target, found)
-    stop = Stop(message.at, message.by, message.reason)
+    stop = Stop(message.at, message.by, message.reason, message.error)
     if job is None or isinstance(job.phase, Finished):
         live.do(m.Answer(m.Killed(None)))
         return
@@ -108,12 +113,12 @@ def _kill(live: Live, message: m.Kill, found: Mapping[int | str, Job]) -> None:
     match job.phase:
         case Pending(worker=None):
             line.remove(job)
-            job = live.finish(job, Outcome.KILLED, message.at, f"{message.reason} by {message.by}")
+            job = live.end_stopped(job, stop, message.at)
         case Pending(worker=int(worker), stop=None) as pending:
             job = live.put(replace(job, phase=replace(pending, stop=stop)))
             live.do(m.Withdraw(job.number, worker))
         case Running(worker=worker) if worker == SUPERVISOR:
-            job = live.finish(job, Outcome.KILLED, message.at, f"{message.reason} by {message.by}")
+            job = live.end_stopped(job, stop, message.at)
         case Running(stop=None) as running:
             job = live.put(replace(job, phase=replace(running, stop=stop)))
             live.stop(job, running.worker)
@@ -125,12 +130,7 @@ def _kill(live: Live, message: m.Kill, found: Mapping[int | str, Job]) -> None:
 
 def _pause(live: Live, message: m.Pause) -> None:
     line = live.open_line(message.queue)
-    if not line.is_paused:
-        line.is_paused = True
-        live.do(m.SavePaused(message.queue, paused=True))
-        for worker, numbers in line.ahead.items():
-            for number in reversed(numbers):  # the last first, so that none overtakes another
-                live.do(m.Withdraw(number, worker))
+    live.pause(line)
     live.do(m.Answer(None))
 
 

@@ -25,6 +25,7 @@ class Line:
         self.is_closed = is_closed  # no longer in the settings: drained, nothing is added
         self.is_paused = False
         self.is_loading = False
+        self.unknown: set[int] = set()  # jobs from before, any of which may be lost: then we pause
         self.heads: dict[int, Job] = {}
         self.horizon = 0  # the largest job number that has been in memory
         self.beyond = 0  # pending jobs with a larger number, on disk only
@@ -37,6 +38,11 @@ class Line:
     def pending(self) -> int:
         """How many jobs wait, those ahead at workers included."""
         return len(self.heads) + self.beyond + sum(len(jobs) for jobs in self.ahead.values())
+
+    @property
+    def is_open(self) -> bool:
+        """Whether jobs may start at all."""
+        return not self.is_paused and not self.unknown
 
     @property
     def has_room(self) -> bool:
@@ -71,22 +77,23 @@ class Line:
 
     def next(self) -> Job | None:
         """Take out the job that is to start next, if one may start."""
-        if self.is_paused or not self.heads or not self.has_room:
+        if not self.is_open or not self.heads or not self.has_room:
             return None
         return self.heads.pop(next(iter(self.heads)))
 
     def next_ahead(self) -> tuple[int, Job] | None:
-        """Take out a job to lie ahead at a busy worker, if the queue's jobs are short."""
-        if self.is_paused or not self.heads or not self.is_quick or self.has_room:
+        """Take out a job to lie ahead at a busy worker, if the queue's jobs are short and it has no pipes."""
+        if not self.is_open or not self.heads or not self.is_quick or self.has_room:
             return None
         room = {
             worker: len(self.ahead.get(worker, ()))
             for worker in (self.running.keys() | self.ahead.keys()) - self.slow
         }
         worker = min(room, key=room.__getitem__, default=None)
-        if worker is None or room[worker] >= AHEAD:
+        first = next(iter(self.heads))
+        if worker is None or room[worker] >= AHEAD or self.heads[first].submission.has_pipes:
             return None
-        return worker, self.heads.pop(next(iter(self.heads)))
+        return worker, self.heads.pop(first)
 
     @property
     def is_quick(self) -> bool:

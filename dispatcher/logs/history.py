@@ -48,6 +48,11 @@ class History:
         self._file_bytes = file_bytes
         self._files = files
 
+    @property
+    def names(self) -> list[Path]:
+        """The names that its files may have, the newest first."""
+        return [self.path, *map(self._older, range(1, self._files + 1))]
+
     def append(self, lines: Sequence[bytes]) -> None:
         """Append whole lines. Raises OSError; then the file is as it was, or has some of the lines."""
         waiting = list(reversed(lines))
@@ -116,7 +121,7 @@ class History:
 
     def _paths(self) -> list[Path]:
         """Give the files, the newest first."""
-        return [self.path, *(path for path in map(self._older, range(1, self._files + 1)) if path.exists())]
+        return [self.path, *(path for path in self.names[1:] if path.exists())]
 
     def _older(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")
@@ -129,6 +134,11 @@ class History:
             self.path.replace(self._older(1))
         else:
             self.path.unlink()
+
+
+def is_entry(one: bytes, since: bytes) -> bool:
+    """Tell whether this is a whole line, from an instant on."""
+    return one.startswith(_HEAD) and one.endswith(b"}") and one[_TIME] >= since
 
 
 def _write(fd: int, piece: bytes | bytearray, size: int) -> None:

@@ -12,13 +12,14 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from dispatcher.runner.inheritance import MARK
+from dispatcher.runner.inheritance import MARK, PROGRESS_FD, keep_progress_fd
 from dispatcher.runner.loop import READ, Loop
 from dispatcher.runner.processes import start_of
 
+PROGRESS = "DISPATCHER_PROGRESS_FD"
 _CHUNK = 64 * 1024
 
 
@@ -27,45 +28,73 @@ class CannotStart(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Wiring:
+    """What a command is connected to, besides the pipe of its output.
+
+    It reads `stdin`, else nothing; writes to `stdout`, else to the pipe. With `splits` its stdout gets
+    a second pipe; with `has_progress` one more is open as the descriptor that its environment names.
+    """
+
+    stdin: int | None = None
+    stdout: int | None = None
+    splits: bool = False
+    has_progress: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
-    """A process that was started: `start` is its raw start time, `began` the monotonic clock then."""
+    """A process that was started: `start` is its raw start time, `began` the monotonic clock then.
+
+    `pipe` is the read end of its output, `stdout` and `progress` those of the pipes of their own.
+    """
 
     pid: int
     start: int | None
     began: float
     pipe: int
+    stdout: int | None = None
+    progress: int | None = None
 
 
-def start(argv: tuple[str, ...], cwd: str, env: Mapping[str, str], umask: int, mark: str) -> Command:
+_PLAIN = Wiring()
+
+
+def start(
+    argv: tuple[str, ...],
+    cwd: str,
+    env: Mapping[str, str],
+    umask: int,
+    mark: str,
+    *,
+    wiring: Wiring = _PLAIN,
+) -> Command:
     """Start a command; it has what is given here and nothing of ours. Raises CannotStart.
 
     The program is looked up on the PATH of `env`. Without preexec_fn and user= this is a vfork.
     """
-    try:
-        reader, writer = os.pipe()
-    except OSError as error:
-        raise CannotStart(f"cannot start {argv[0]!r}: {error.strerror}") from error
+    readers: list[int] = []
+    writers: list[int] = []
     began = time.monotonic()
     try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=writer,
-            stderr=writer,
-            cwd=cwd,
-            env={**env, MARK: mark},
-            umask=umask,
-            start_new_session=True,
-        )
+        for _ in range(1 + wiring.splits + wiring.has_progress):
+            reader, writer = os.pipe()
+            readers.append(reader)
+            writers.append(writer)
+        process = _execute(argv, {**env, MARK: mark}, wiring, writers, cwd=cwd, umask=umask)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        os.close(reader)
+        for reader in readers:
+            os.close(reader)
         raise CannotStart(_sentence(argv[0], cwd, env, error)) from error
     finally:
-        os.close(writer)
+        for writer in writers:
+            os.close(writer)
     # Else a forgotten Popen would reap, later, whoever has the same pid then.
     process.returncode = 0
-    os.set_blocking(reader, False)
-    return Command(process.pid, start_of(process.pid), began, reader)
+    for reader in readers:
+        os.set_blocking(reader, False)
+    stdout = readers[1] if wiring.splits else None
+    progress = readers[-1] if wiring.has_progress else None
+    return Command(process.pid, start_of(process.pid), began, readers[0], stdout, progress)
 
 
 def exit_code(status: int) -> tuple[int, str | None]:
@@ -141,6 +170,38 @@ def _waiting(pipe: int) -> int:
     """Tell how many bytes lie in the pipe: a leftover that writes without end must not hold us up."""
     answer = fcntl.ioctl(pipe, termios.FIONREAD, b"\0\0\0\0")
     return int.from_bytes(answer, sys.byteorder)
+
+
+def _execute(
+    argv: tuple[str, ...],
+    env: dict[str, str],
+    wiring: Wiring,
+    writers: Sequence[int],
+    *,
+    cwd: str,
+    umask: int,
+) -> "subprocess.Popen[bytes]":
+    """Make the process; `writers` are the pipes of its output, of its stdout and of its progress."""
+    stdout = writers[1] if wiring.splits else writers[0]
+    if wiring.has_progress:
+        # A number of one digit: more is an error in the redirections of many shells.
+        os.dup2(writers[-1], PROGRESS_FD, inheritable=False)
+        env[PROGRESS] = str(PROGRESS_FD)
+    try:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL if wiring.stdin is None else wiring.stdin,
+            stdout=stdout if wiring.stdout is None else wiring.stdout,
+            stderr=writers[0],
+            cwd=cwd,
+            env=env,
+            umask=umask,
+            start_new_session=True,
+            pass_fds=(PROGRESS_FD,) if wiring.has_progress else (),
+        )
+    finally:
+        if wiring.has_progress:
+            keep_progress_fd()
 
 
 def _sentence(program: str, cwd: str, env: Mapping[str, str], error: Exception) -> str:

@@ -10,6 +10,7 @@ import signal
 import sys
 
 MARK = "DISPATCHER_JOB"
+PROGRESS_FD = 3  # kept free in a worker, for the commands that tell their progress
 
 # PIPE and XFSZ: a write that fails must give an error. The others are for the commands, which get
 # them as well: at shutdown init sends TERM to all, and then a worker still has to note how they ended.
@@ -51,6 +52,14 @@ def close_standard() -> None:
             os.dup2(null, fd)
     if null > 2:
         os.close(null)
+
+
+def keep_progress_fd() -> None:
+    """Put /dev/null on the descriptor that commands write their progress to, so that nothing else gets it.
+
+    Call it after `close_standard`, before anything is opened.
+    """
+    os.dup2(0, PROGRESS_FD, inheritable=False)
 
 
 def leave_session() -> None:

@@ -12,9 +12,11 @@ from resource import struct_rusage
 from dispatcher.logs.files import LogWriter
 from dispatcher.runner import command as commands
 from dispatcher.runner.command import CannotStart, Command, Output
+from dispatcher.runner.ends import Ends
 from dispatcher.runner.loop import Loop
 from dispatcher.runner.report import CommandFigures, Report
 from dispatcher.runner.stopping import Stopping, living
+from dispatcher.runner.streams import BROKE_OFF, Streams
 from dispatcher.runner.trouble import note
 from dispatcher.runner.wire import Start, encode
 
@@ -33,19 +35,22 @@ class Step(Enum):
 class Job:
     """One job from taken to done. `reap` reaps all that has ended and tells whether children are left."""
 
-    def __init__(self, order: Start, state_dir: str, loop: Loop, report: Report) -> None:
+    def __init__(self, order: Start, ends: Ends, state_dir: str, loop: Loop, report: Report) -> None:
         self.order = order
         self._state_dir = state_dir
         self._loop = loop
         self._report = report
         self.log = LogWriter(order.log, order.cap, order.tail, partial(note, state_dir))
+        wanted = order.streams
+        self._streams = None if wanted is None else Streams(wanted, order, ends, state_dir, self.log.write)
         self._next = 0
         self._command: Command | None = None
-        self._output: Output | None = None
+        self._outputs: list[Output] = []
         self._ended: tuple[int, struct_rusage, float] | None = None
         self._code = 0
         self._is_unwanted = False
         self._is_killed = False
+        self._is_broken_off = False
         self._stopping: Stopping | None = None
         self._by: str | None = None
         self._told = 0
@@ -80,6 +85,22 @@ class Job:
             self._is_killed = stopping.by is not None
             self._stopping = stopping if self._is_killed else None
 
+    def end_input(self) -> None:
+        """Let the commands see the end of their input: all of it has been written."""
+        if self._streams is not None:
+            self._streams.end_input()
+
+    def lose_supervisor(self) -> None:
+        """Stop, if input is still to come: nobody will write it. Call it right after reaping."""
+        if self._streams is None or not self._streams.awaits_input:
+            return
+        # The commands must not take it for the end, so the keeper stays open until they have ended.
+        self._streams.lose_input()
+        if self._command is not None and self._ended is None and self._stopping is None:
+            stopping = Stopping(self._state_dir, self.order.grace)
+            self._is_broken_off = stopping.by is not None
+            self._stopping = stopping if self._is_broken_off else None
+
     def timers(self) -> list[float]:
         """Tell when `on_time` has something to do, in monotonic time."""
         times = [] if self.log.refresh_at is None else [self.log.refresh_at]
@@ -105,32 +126,37 @@ class Job:
                     return Step.WAIT
                 self._by = self._stopping.by
                 self._stopping = None
-            if reap() or (self._output is not None and self._output.look()):
+            if reap() or any(output.look() for output in self._outputs):
                 return Step.HAND_OVER
-            self._output = None
+            self._outputs = []
             if self._code or self._is_unwanted or self._next == len(self.order.commands):
                 self._finish()
                 return Step.DONE
             self._start_next()
 
-    # Log lengths
+    # Log lengths and progress
 
-    def length_line(self, now: float) -> bytes:
-        """Give the line that tells how far the log may be read, if that is news and not too soon."""
+    def news(self, now: float) -> bytes:
+        """Give the lines that tell how far the log may be read and the job is, if news and not too soon."""
+        progress = b"" if self._streams is None else self._streams.progress.line(now)
         if now < self._tell_at:
-            return b""
+            return progress
         line = self._length_news()
         if line:
             self._tell_at = now + TELL_SECONDS
-        return line
+        return line + progress
 
-    def next_length_at(self) -> float | None:
-        """When `length_line` has something to tell; None if there is nothing new."""
-        return self._tell_at if self.log.stable != self._told else None
+    def news_times(self) -> list[float]:
+        """Tell when `news` has something to tell; empty if there is nothing new."""
+        times = [self._tell_at] if self.log.stable != self._told else []
+        progress_at = None if self._streams is None else self._streams.progress.next_at()
+        return times if progress_at is None else [*times, progress_at]
 
     def forget_told(self) -> None:
-        """Tell the length again: a new supervisor listens."""
+        """Tell both again: a new supervisor listens."""
         self._told = 0
+        if self._streams is not None:
+            self._streams.progress.forget_told()
 
     def _length_news(self) -> bytes:
         if self.log.stable == self._told:
@@ -140,13 +166,17 @@ class Job:
 
     # A hand-over
 
-    def give_output(self) -> list[int]:
-        """Give away the pipe that leftovers may still write to."""
-        if self._output is None or not self._output.is_open:
-            return []
-        pipe = self._output.detach()
-        self._output = None
-        return [pipe]
+    def give_outputs(self) -> list[int]:
+        """Give away the pipes that leftovers may still write to."""
+        pipes = [output.detach() for output in self._outputs if output.is_open]
+        self._outputs = []
+        return pipes
+
+    def leave(self) -> None:
+        """Close this process's copies of what the job has open: another one goes on with it."""
+        self.log.close()
+        if self._streams is not None:
+            self._streams.close()
 
     # One command
 
@@ -155,10 +185,14 @@ class Job:
         self._next += 1
         offset = self.log.begin()
         order = self.order
+        argv = order.commands[number]
+        mark = f"{order.mark}:{number}"
         try:
-            command = commands.start(
-                order.commands[number], order.cwd, order.env, order.umask, f"{order.mark}:{number}"
-            )
+            if self._streams is None:
+                command = commands.start(argv, order.cwd, order.env, order.umask, mark)
+            else:
+                wiring = self._streams.wiring(number, argv)
+                command = commands.start(argv, order.cwd, order.env, order.umask, mark, wiring=wiring)
         except CannotStart as error:
             self._report.started(order.job, number, None, None, offset)
             self.log.write(f"{error}\n".encode("utf-8", "replace"))
@@ -169,7 +203,11 @@ class Job:
             return
         self._command = command
         self._ended = None
-        self._output = Output(command.pipe, self._loop, self.log.write)
+        if self._streams is None:
+            self._outputs = [Output(command.pipe, self._loop, self.log.write)]
+        else:
+            self._outputs = self._streams.outputs(command, self._loop)
+            self._streams.started(number)
         self._report.started(order.job, number, command.pid, command.start, offset)
 
     def _end_command(
@@ -177,15 +215,17 @@ class Job:
     ) -> None:
         status, usage, at = ended
         # The end of the pipe may be hours away, if a background child holds it.
-        if self._output is not None:
-            self._output.finish()
+        for output in self._outputs:
+            output.finish()
+        if self._streams is not None:
+            self._streams.ended()
         end = self.log.end()
         self._code, signal = commands.exit_code(status)
         leftovers = self._leftovers() if has_children and self._stopping is None else []
         figures = CommandFigures(
             code=self._code,
             signal=signal,
-            error=None,
+            error=BROKE_OFF if self._is_broken_off else None,
             log=end.length,
             cut=end.cut,
             seconds=at - command.began,
@@ -207,9 +247,14 @@ class Job:
         all_ran = self._next == len(self.order.commands)
         if self._is_killed:
             outcome = "killed"
-        elif self._code:
+        elif self._code or self._is_broken_off:
             outcome = "failed"
         else:
             outcome = "success" if all_ran else "killed"
         self.log.close()
-        self._report.done(self.number, outcome, self._by if outcome == "killed" else None)
+        by = self._by if outcome == "killed" else None
+        if self._streams is None:
+            self._report.done(self.number, outcome, by)
+        else:
+            line = self._streams.progress.news()
+            self._report.done(self.number, outcome, by, self._streams.done(outcome), line)

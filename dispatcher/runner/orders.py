@@ -3,18 +3,19 @@
 import time
 
 from dispatcher.core import messages as m
-from dispatcher.core.model import Job, Pending, Running
+from dispatcher.core.model import CommandEnd, Job, Outcome, Pending, ResultKind, Running, Submission
 from dispatcher.logs.reading import log_path
+from dispatcher.runner.ends import Ends
 from dispatcher.runner.place import Place
 from dispatcher.settings import Queue, Settings
 
 COMMAND_UMASK = 0o022
 
 
-def start_order(job: Job, settings: Settings, place: Place) -> dict[str, object]:
-    """Give the order to run a job: everything that a worker must know of it."""
+def start_order(job: Job, settings: Settings, place: Place, ends: Ends) -> dict[str, object]:
+    """Give the order to run a job: everything that a worker must know of it. `ends` go with it."""
     queue = next((one for one in settings.queues if one.name == job.queue), Queue(job.queue))
-    return {
+    order: dict[str, object] = {
         "do": "start",
         "job": job.number,
         "handover": handover_of(job),
@@ -30,6 +31,29 @@ def start_order(job: Job, settings: Settings, place: Place) -> dict[str, object]
         "leftovers": queue.leftovers,
         "grace": queue.grace,
     }
+    streams = _streams(job.submission, ends)
+    if streams:
+        order["streams"] = streams
+    return order
+
+
+def _streams(submission: Submission, ends: Ends) -> dict[str, object]:
+    """Say what the commands read and write besides the log; empty for most jobs."""
+    streams: dict[str, object] = {}
+    if submission.stdin is not None:
+        streams["stdin"] = submission.stdin
+    task = submission.task
+    if task is None:
+        return streams
+    if task.result in {ResultKind.STDOUT, ResultKind.JSON}:
+        streams["keeps_stdout"] = True
+    if task.pattern:
+        streams["pattern"] = task.pattern
+    if task.has_progress_fd:
+        streams["progress_fd"] = True
+    if task.input or task.output:
+        streams["descriptors"] = list(ends.named)
+    return streams
 
 
 def worker_of(job: Job) -> int:
@@ -47,3 +71,14 @@ def handover_of(job: Job) -> int:
 def returned(job: Job) -> m.JobReturned:
     """Say that the worker of a job never got it."""
     return m.JobReturned(job.number, worker_of(job), handover_of(job), time.time())
+
+
+def not_started(job: Job, sentence: str) -> list[m.Fact]:
+    """Say that a job failed because its first command could not be started, in the words of a worker."""
+    worker, at = worker_of(job), time.time()
+    return [
+        m.Taken(job.number, worker, at),
+        m.CommandStarted(job.number, worker, 0, None, 0, at),
+        m.CommandEnded(job.number, worker, 0, CommandEnd(at, -1, 0.0, 0, error=sentence)),
+        m.JobEnded(job.number, worker, Outcome.FAILED, at),
+    ]

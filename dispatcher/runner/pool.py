@@ -16,7 +16,8 @@ from dispatcher.core.model import Job
 from dispatcher.errors import StartupError
 from dispatcher.logs.news import LogNews
 from dispatcher.runner import wire_facts
-from dispatcher.runner.orders import handover_of, returned, start_order, worker_of
+from dispatcher.runner.orders import handover_of, not_started, returned, start_order, worker_of
+from dispatcher.runner.pipes import Pipes
 from dispatcher.runner.place import Place
 from dispatcher.runner.settling import Settling
 from dispatcher.runner.spawning import Spawning
@@ -33,9 +34,10 @@ Post = Callable[[m.Fact, Callable[[], None] | None], None]
 
 
 class Pool:
-    """All workers of this state directory. The engine's runner."""
+    """All workers of this state directory. The engine's runner. `pipes` takes those of jobs to come."""
 
     def __init__(self, place: Place, settings: Callable[[], Settings], news: LogNews) -> None:
+        self.pipes = Pipes()
         self._place = place
         self._settings = settings
         self._news = news
@@ -71,6 +73,7 @@ class Pool:
                     await trio.lowlevel.wait_readable(listener)
                     self._accept(listener, nursery)
         finally:
+            self.pipes.close()
             listener.close()  # never unlinked: the next supervisor may have bound the name already
 
     # --- what the engine asks ---------------------------------------------------------------
@@ -100,6 +103,14 @@ class Pool:
             self._put(self._links[worker], {"do": "stop", "job": number, "grace": grace})
         else:
             self._settling.stop(worker)
+
+    def end_input(self, number: int, key: str) -> None:
+        """Let the commands of a job see the end of their input; its writer has closed its end of the pipe."""
+        self.pipes.end_input(key)  # for an order that is still to be sent, now or after it came back
+        for worker, link in self._links.items():
+            if number in self._assigned.get(worker, {}):
+                self._put(link, {"do": "end_input", "job": number})
+                link.flush()
 
     def fork(self, worker: int) -> None:
         """Fork a worker; what is to be handed to it waits until it connects."""
@@ -155,23 +166,13 @@ class Pool:
 
     def _take(self, link: WorkerLink, lines: Sequence[bytes]) -> None:
         """Take lines that came together; the last fact among them is acknowledged for all."""
-        facts: list[m.Fact] = []
-        newest = 0
-        for raw in lines:
-            try:
-                line = wire_facts.decode(raw)
-                fact = wire_facts.fact_of(line, link.worker)
-            except ValueError as error:
-                # Acknowledged with the next one: repeating it would not make it readable.
-                _log.error("worker %d says what cannot be read, %r: %s", link.worker, raw[:200], error)
-                continue
-            newest = max(newest, line.seq)
-            if line.hello is not None:
-                self._greet(link, line.hello, line.jobs)
-            elif fact is not None:
-                facts.append(fact)
-            elif line.fact is None and line.log is not None:
-                self._news.grew(line.log, line.length)
+        said = wire_facts.read(lines, link.worker, link.complain)
+        if said.hello is not None:
+            self._greet(link, said.hello.hello or 0, said.hello.jobs)
+        for number, length in said.lengths:
+            self._news.grew(number, length)
+        facts, newest = said.facts, said.newest
+        self.pipes.follow(facts, self._assigned.get(link.worker, {}))
         for fact in facts:
             if isinstance(fact, m.JobEnded | m.JobReturned) and self._has_left(fact, link.worker):
                 # Now, not when it is saved: by then a job that came back may be here again.
@@ -181,7 +182,7 @@ class Pool:
         for fact in facts[:-1]:
             self._post(fact, None)
         if facts:
-            self._post(facts[-1], lambda: self._saved(link, newest))
+            self._post(facts[-1], (lambda: self._saved(link, newest)) if newest else None)
         elif newest:
             self._put(link, {"do": "ack", "seq": newest})
         link.last_busy = trio.current_time()
@@ -226,9 +227,18 @@ class Pool:
         self._post(m.WorkerReported(link.worker, known, pairs, time.time()), None)
 
     def _send_start(self, link: WorkerLink, job: Job) -> None:
+        try:
+            ends = self.pipes.ends(job)
+            order = start_order(job, self._settings(), self._place, ends)
+            link.put(order, tuple(ends.named.values()))
+        except (LookupError, OSError) as error:
+            self._assigned.get(link.worker, {}).pop(job.number, None)
+            for fact in not_started(job, str(error)):
+                self._post(fact, None)
+            return
         link.known.add(job.number)
         link.last_busy = trio.current_time()
-        self._put(link, start_order(job, self._settings(), self._place))
+        self._unflushed.add(link)
 
     # --- workers that are not there -----------------------------------------------------------
 
@@ -256,7 +266,7 @@ class Pool:
         facts = await self._settling.settle(worker, lambda: self._assigned.get(worker, {}), self._post)
         if facts is None:
             return  # it is back, and speaks for itself
-        self._assigned.pop(worker, None)
+        self.pipes.follow(facts, self._assigned.pop(worker, {}))
         self._dead.add(worker)
         self._post(m.WorkerGone(worker), lambda: self._dead.discard(worker))
         for fact in facts:

@@ -7,6 +7,7 @@ carries its number and its time, wall and monotonic. Standard library only.
 import os
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dispatcher.runner.journal import Journal
@@ -85,9 +86,19 @@ class Report:
         }
         self._add("ended", job, fields, length_line)
 
-    def done(self, job: int, outcome: str, by: str | None) -> None:
-        """Say how the job ended, and which signal that took."""
-        self._add("done", job, {"outcome": outcome, "by": by})
+    def done(
+        self,
+        job: int,
+        outcome: str,
+        by: str | None,
+        more: Mapping[str, object] | None = None,
+        progress_line: bytes = b"",
+    ) -> None:
+        """Say how the job ended, and which signal that took; `more` are its result and its progress.
+
+        `progress_line` goes before it on the wire, and is no fact.
+        """
+        self._add("done", job, {"outcome": outcome, "by": by, **(more or {})}, progress_line)
 
     def returned(self, job: int, handover: int) -> None:
         """Say that the job was never taken and is not here any more."""

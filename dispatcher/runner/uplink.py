@@ -5,7 +5,10 @@ wants to send. A dead one is tried again every `RECONNECT_SECONDS` by the worker
 Standard library only.
 """
 
+import array
+import os
 import socket
+from collections import deque
 from collections.abc import Callable
 
 from dispatcher.runner.loop import READ, WRITE, Loop
@@ -14,6 +17,9 @@ from dispatcher.runner.wire import Lines, WireError
 ROOM = 64 * 1024
 RECONNECT_SECONDS = 0.25
 _RECEIVE = 256 * 1024
+_DESCRIPTORS = 64  # that may come with what is received at once
+_INT = array.array("i").itemsize
+_ANCILLARY = socket.CMSG_SPACE(_DESCRIPTORS * _INT)
 
 
 class Uplink:
@@ -34,6 +40,7 @@ class Uplink:
         self._lines = Lines()
         self._unsent = bytearray()
         self._is_deaf = False
+        self._descriptors: deque[int] = deque()
 
     @property
     def is_open(self) -> bool:
@@ -81,12 +88,21 @@ class Uplink:
         wants_write = bool(self._unsent) and not self._is_deaf
         self._loop.watch(self._socket.fileno(), READ | WRITE if wants_write else READ, self._on_ready)
 
+    def take_descriptors(self, count: int) -> list[int]:
+        """Give away the next descriptors that came: those of an order are here when its line is.
+
+        There are fewer only if the order was no good.
+        """
+        return [self._descriptors.popleft() for _ in range(min(count, len(self._descriptors)))]
+
     def close(self) -> None:
-        """Close this process's copy."""
+        """Close this process's copy, and the descriptors that nobody has taken."""
         if self._socket is not None:
             self._loop.unwatch(self._socket.fileno())
             self._socket.close()
             self._socket = None
+        for descriptor in self.take_descriptors(len(self._descriptors)):
+            os.close(descriptor)
 
     def _on_ready(self, events: int) -> None:
         if events & WRITE:
@@ -99,7 +115,9 @@ class Uplink:
             return
         reason = "the supervisor has closed the connection"
         try:
-            data = self._socket.recv(_RECEIVE)
+            data, ancillary, flags, _ = self._socket.recvmsg(_RECEIVE, _ANCILLARY)
+            if ancillary or flags:
+                self._receive_descriptors(ancillary, flags)
             lines = self._lines.feed(data)
         except BlockingIOError:
             return
@@ -110,3 +128,14 @@ class Uplink:
         if not data:
             self.close()
             self._on_lost(reason)
+
+    def _receive_descriptors(self, ancillary: list[tuple[int, int, bytes]], flags: int) -> None:
+        """Keep what came with the bytes. OSError if some got lost: what belongs to whom is not known then."""
+        for level, kind, data in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                came = array.array("i", data[: len(data) - len(data) % _INT])
+                for descriptor in came:
+                    os.set_inheritable(descriptor, False)
+                self._descriptors.extend(came)
+        if flags & socket.MSG_CTRUNC:
+            raise OSError("descriptors that came with an order were lost; raise the limit of open files")

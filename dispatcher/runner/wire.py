@@ -21,13 +21,29 @@ class WireError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Streams:
+    """What the commands of a job read and write besides the log, and how they tell their progress.
+
+    `stdin` is the text that the first one reads; `pattern` is a regular expression with the named
+    groups `percent` and `description`, or empty. `descriptors` names those that came with the order,
+    in their order: `stdin`, `keeper` (a write end of the same pipe), `stdout`.
+    """
+
+    stdin: str | None = None
+    keeps_stdout: bool = False
+    pattern: str = ""
+    has_progress_fd: bool = False
+    descriptors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """Run a job, now or when those before it are done.
 
     `cap` and `tail` are bytes kept of each command's output; `mark` with the command's number goes
     into its environment; `stops_leftovers` says what happens to what a command leaves behind;
     `handover` is repeated if the job is given back. `is_ahead` means that the supervisor took this
-    worker to be busy when it sent the order.
+    worker to be busy when it sent the order. `streams` is None for a plain job.
     """
 
     job: int
@@ -43,6 +59,7 @@ class Start:
     stops_leftovers: bool
     grace: float
     is_ahead: bool = False
+    streams: Streams | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +78,13 @@ class Withdraw:
 
 
 @dataclass(frozen=True, slots=True)
+class EndInput:
+    """Close the keeper of a job's input pipe: all of the input has been written."""
+
+    job: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ack:
     """Every fact up to number `seq` is saved."""
 
@@ -72,7 +96,7 @@ class Exit:
     """End as soon as there is nothing to do and nothing to tell."""
 
 
-Order = Start | Stop | Withdraw | Ack | Exit
+Order = Start | Stop | Withdraw | EndInput | Ack | Exit
 
 
 def encode(message: Mapping[str, object]) -> bytes:
@@ -144,6 +168,22 @@ def _read_start(message: Mapping[str, object]) -> Start:
         stops_leftovers=leftovers == "stop",
         grace=_seconds(message, "grace"),
         is_ahead=_flag(message, "ahead"),
+        streams=_streams(message["streams"]) if "streams" in message else None,
+    )
+
+
+def _streams(value: object) -> Streams:
+    if not isinstance(value, dict):
+        raise TypeError("streams is no object")
+    names = value.get("descriptors", [])
+    if not isinstance(names, list) or not {"stdin", "keeper", "stdout"}.issuperset(map(str, names)):
+        raise ValueError("descriptors is no list of stdin, keeper, stdout")
+    return Streams(
+        stdin=_text(value, "stdin") if "stdin" in value else None,
+        keeps_stdout=_flag(value, "keeps_stdout"),
+        pattern=_text(value, "pattern") if "pattern" in value else "",
+        has_progress_fd=_flag(value, "progress_fd"),
+        descriptors=tuple(names),
     )
 
 
@@ -151,6 +191,7 @@ _READERS: dict[str, Callable[[Mapping[str, object]], Order]] = {
     "start": _read_start,
     "stop": lambda message: Stop(_count(message, "job"), _seconds(message, "grace")),
     "withdraw": lambda message: Withdraw(_count(message, "job")),
+    "end_input": lambda message: EndInput(_count(message, "job")),
     "ack": lambda message: Ack(_count(message, "seq")),
     "exit": lambda _message: Exit(),
 }

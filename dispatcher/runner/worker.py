@@ -9,14 +9,20 @@ import contextlib
 import os
 import sys
 import time
-from collections import deque
-from collections.abc import Sequence
 from pathlib import Path
 from typing import assert_never
 
 from dispatcher.runner import wire
+from dispatcher.runner.ahead import Ahead
+from dispatcher.runner.ends import Ends
 from dispatcher.runner.handover import stay_behind
-from dispatcher.runner.inheritance import close_standard, handle_signals, reset_signals, shed_mark
+from dispatcher.runner.inheritance import (
+    close_standard,
+    handle_signals,
+    keep_progress_fd,
+    reset_signals,
+    shed_mark,
+)
 from dispatcher.runner.job import Job, Step
 from dispatcher.runner.journal import Journal
 from dispatcher.runner.loop import Loop
@@ -37,6 +43,7 @@ def main(number: int, state_dir: str) -> None:
     os.umask(0o077)
     os.chdir("/")
     handle_signals()
+    keep_progress_fd()
     spool = Path(state_dir) / "spool"
     spool.mkdir(mode=0o700, exist_ok=True)
     path = spool / f"{number}.journal"
@@ -60,8 +67,7 @@ class Worker:
         self._report = Report(number, journal)
         self._link = Uplink(f"{state_dir}/workers.sock", self._loop, self._on_line, self._on_lost)
         self._job: Job | None = None
-        self._ahead: deque[wire.Start] = deque()
-        self._refuses_ahead = False
+        self._ahead = Ahead(self._report)
         now = time.monotonic()
         self._connect_at = now
         self._give_up_at = now + FIRST_CONNECT_SECONDS
@@ -82,7 +88,7 @@ class Worker:
                 self._job.on_time()
                 if self._ahead and now >= self._long_at:
                     # It is no short job: what lies ahead may start elsewhere sooner.
-                    self._give_back(tuple(self._ahead))
+                    self._ahead.give_back()
             self._advance()
             if self._is_over():
                 self._link.close()
@@ -98,7 +104,7 @@ class Worker:
         if self._link.connect():
             self._give_up_at = now
             running = [] if self._job is None else [self._job.number]
-            self._report.hello(self._link, [*running, *(order.job for order in self._ahead)])
+            self._report.hello(self._link, [*running, *(one.order.job for one in self._ahead)])
             if self._job is not None:
                 self._job.forget_told()
 
@@ -106,6 +112,10 @@ class Worker:
         if self._job is not None or not self._report.is_settled:
             note(self._state_dir, f"{reason}; going on without")
         self._connect_at = time.monotonic() + RECONNECT_SECONDS
+        self._ahead.give_back_fed()
+        if self._job is not None:
+            self._reap()
+            self._job.lose_supervisor()
 
     def _on_line(self, line: bytes) -> None:
         try:
@@ -115,13 +125,13 @@ class Worker:
             return
         match order:
             case wire.Start():
-                self._is_dismissed = False
-                if not self._has(order.job) and not self._report.knows(order.job):
-                    self._receive(order)
+                self._receive(order)
             case wire.Stop():
                 self._stop(order)
             case wire.Withdraw():
-                self._give_back([one for one in self._ahead if one.job == order.job])
+                self._ahead.give_back([order.job])
+            case wire.EndInput():
+                self._end_input(order.job)
             case wire.Ack():
                 self._report.acknowledge(order.seq)
             case wire.Exit():
@@ -130,40 +140,31 @@ class Worker:
                 assert_never(order)
 
     def _receive(self, order: wire.Start) -> None:
-        """Take an order, unless it was sent ahead before the supervisor heard that jobs were given back.
+        self._is_dismissed = False
+        ends = Ends()
+        if order.streams is not None:
+            names = order.streams.descriptors
+            ends = Ends.of(names, self._link.take_descriptors(len(names)))
+        is_here = self._job is not None and self._job.number == order.job
+        if is_here or self._ahead.has(order.job) or self._report.knows(order.job):
+            ends.close()
+        else:
+            self._ahead.receive(order, ends)
 
-        That one would overtake them. An order to start at once shows that it has heard.
-        """
-        self._ahead.append(order)
-        self._refuses_ahead = self._refuses_ahead and order.is_ahead
-        if self._refuses_ahead:
-            self._give_back([order])
-
-    def _give_back(self, orders: Sequence[wire.Start]) -> None:
-        """Return jobs that have not been taken, the last one first: so none overtakes another."""
-        for order in reversed(orders):
-            self._ahead.remove(order)
-            self._report.returned(order.job, order.handover)
-            self._refuses_ahead = True
+    def _end_input(self, job: int) -> None:
+        if self._job is not None and self._job.number == job:
+            self._job.end_input()
+        for handed in self._ahead:
+            if handed.order.job == job:
+                handed.ends.end_input()
 
     def _stop(self, order: wire.Stop) -> None:
         if self._job is not None and self._job.number == order.job:
             # A command that has ended before the first signal was not killed.
             self._reap()
             self._job.stop(order.grace)
-        elif self._remove_ahead(order.job):
+        elif self._ahead.remove(order.job):
             self._report.done(order.job, "killed", None)
-
-    def _has(self, job: int) -> bool:
-        is_running = self._job is not None and self._job.number == job
-        return is_running or any(order.job == job for order in self._ahead)
-
-    def _remove_ahead(self, job: int) -> bool:
-        for order in self._ahead:
-            if order.job == job:
-                self._ahead.remove(order)
-                return True
-        return False
 
     def _send(self, *, is_quiet: bool) -> None:
         if not self._link.is_open:
@@ -171,7 +172,7 @@ class Worker:
         self._report.send(self._link, is_quiet=is_quiet)
         # A length of a job that nobody has been told of yet would be news too early.
         if self._job is not None and self._link.has_room and not self._report.wants_to_send(self._link):
-            self._link.put(self._job.length_line(time.monotonic()))
+            self._link.put(self._job.news(time.monotonic()))
         self._link.flush()
 
     # The jobs
@@ -201,7 +202,7 @@ class Worker:
             self._report.empty_journal()
         if not self._ahead or self._holds():
             return False
-        self._job = Job(self._ahead.popleft(), self._state_dir, self._loop, self._report)
+        self._job = Job(*self._ahead.next(), self._state_dir, self._loop, self._report)
         self._long_at = time.monotonic() + LONG
         return True
 
@@ -240,11 +241,12 @@ class Worker:
         except OSError as error:
             self._try_again(f"cannot fork away from leftovers: {error.strerror}")
             return False
-        pipes = job.give_output()
+        pipes = job.give_outputs()
         if child:
             self._link.close()
             self._loop.close()
-            job.log.close()
+            job.leave()
+            self._ahead.close()
             self._journal.close()  # never LOCK_UN: that would release the child's lock too
             stay_behind(child, pipes)
             os._exit(0)
@@ -270,7 +272,8 @@ class Worker:
         if not self._link.is_open:
             times.append(self._connect_at)
         if self._job is not None:
-            times += [*self._job.timers(), self._job.next_length_at() if self._link.has_room else None]
+            times += self._job.timers()
+            times += self._job.news_times() if self._link.has_room else []
             times.append(self._long_at if self._ahead else None)
         elif self._ahead:
             times.append(self._hold_until)

@@ -10,6 +10,7 @@ import trio
 
 from dispatcher.core.model import Finished, Job, Outcome, Pending, State
 from dispatcher.errors import StoreFailed
+from dispatcher.store.job_query import Counted, Entry, Found, JobQuery, entry_of, method_of, remaining
 from dispatcher.store.port import Batch, Changes, JobFilter, Page, Restored
 
 
@@ -87,6 +88,24 @@ class MemoryStore:
         """List the live jobs of one queue."""
         return await self.page(JobFilter(live=True, queue=queue), offset, limit)
 
+    async def search(self, query: JobQuery, after: int | None, limit: int) -> Found:
+        """Find jobs by number, piece by piece."""
+        await trio.lowlevel.checkpoint()
+        entries = self._found(query, after)
+        if query.sorting is not None:
+            return Found(tuple(sorted(entries, key=query.sorting.place)[:limit]), None)
+        return Found(tuple(entries[:limit]), entries[limit - 1].number if len(entries) > limit else None)
+
+    async def count(self, query: JobQuery, after: int | None) -> Counted:
+        """Count jobs, all at once."""
+        await trio.lowlevel.checkpoint()
+        return Counted(len(self._found(query, after)), None)
+
+    async def methods(self) -> tuple[str, ...]:
+        """Name every method that some job was called as."""
+        await trio.lowlevel.checkpoint()
+        return tuple(sorted({method_of(job) for job in self._jobs.values()} - {""}))
+
     async def changed_since(self, number: int, limit: int) -> Changes:
         """Give each job that changed after an event."""
         await trio.lowlevel.checkpoint()
@@ -109,6 +128,15 @@ class MemoryStore:
 
     def _by_number(self) -> list[Job]:
         return [self._jobs[number] for number in sorted(self._jobs)]
+
+    def _found(self, query: JobQuery, after: int | None) -> list[Entry]:
+        jobs = self._by_number()[:: -1 if query.newest_first else 1]
+        spans = remaining(query, after)
+        return [
+            entry_of(job)
+            for job in jobs
+            if any(low <= job.number <= high for low, high in spans) and _fits(job, query)
+        ]
 
     def _load(self, queue: str, after: int, count: int) -> tuple[Job, ...]:
         waiting = (job for job in self._by_number() if _is_waiting(job) and job.queue == queue)
@@ -147,6 +175,23 @@ def _matches(job: Job, which: JobFilter) -> bool:
         and (which.until is None or _end(job) < which.until)
         and which.key in (None, job.key)
     )
+
+
+def _fits(job: Job, query: JobQuery) -> bool:
+    entry = entry_of(job)
+    return (
+        (entry.state in query.live if entry.outcome is None else entry.outcome in query.outcomes)
+        and (query.methods is None or entry.method in query.methods)
+        and query.owner in (None, job.submission.owner)
+        and _lies_in(entry.submitted_at, query.submitted)
+        and _lies_in(entry.finished_at, query.finished)
+    )
+
+
+def _lies_in(instant: float | None, spans: Iterable[tuple[float, float]] | None) -> bool:
+    if spans is None:
+        return True
+    return instant is not None and any(low <= instant < high for low, high in spans)
 
 
 def _place(job: Job) -> tuple[int, float, int]:

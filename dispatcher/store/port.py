@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from dispatcher.core.model import Job, Outcome, State, Value
+from dispatcher.store.job_query import Counted, Found, JobQuery
 
 
 class Batch(Value, frozen=True):
@@ -108,6 +109,22 @@ class Store(Protocol):
 
     async def live(self, queue: str, offset: int, limit: int) -> Page:
         """List the live jobs of one queue: running ones first, then pending ones in starting order."""
+        ...
+
+    async def search(self, query: JobQuery, after: int | None, limit: int) -> Found:
+        """Find up to `limit` jobs by number, behind the number `after` (None: from the beginning).
+
+        Fewer may come though more follow: a call goes through a bounded part of the store. With a
+        sorting the first ones of all are among the first ones of the pieces.
+        """
+        ...
+
+    async def count(self, query: JobQuery, after: int | None) -> Counted:
+        """Count jobs behind the number `after`; a call goes through a bounded part of the store."""
+        ...
+
+    async def methods(self) -> tuple[str, ...]:
+        """Name every method that some job was called as, in alphabetical order; at most 1000."""
         ...
 
     async def changed_since(self, number: int, limit: int) -> Changes:

@@ -21,6 +21,7 @@ from dispatcher.core.model import (
     Submission,
     Value,
 )
+from dispatcher.store.job_query import method_of
 
 Row = tuple[int, float, int, str, str]
 """number, submitted, changed, submission.body, progress: what every reading query selects."""
@@ -29,9 +30,9 @@ Changing = tuple[str, Outcome | None, int | None, float | None, float | None, in
 """state, outcome, worker, started, finished, changed, progress, number: what an update writes."""
 
 Added = tuple[
-    str, str, str, float, str, Outcome | None, int | None, float | None, float | None, int, str, int
+    str, str, str, str, float, str, Outcome | None, int | None, float | None, float | None, int, str, int
 ]
-"""key, queue, owner, submitted, then as in an update."""
+"""key, queue, owner, method, submitted, then as in an update."""
 
 
 class Course(Value, frozen=True, omit_defaults=True):
@@ -62,7 +63,7 @@ def changing(job: Job) -> Changing:
 def added(job: Job) -> Added:
     """Give the values of an insert, the number last."""
     what = job.submission
-    return (what.key, what.queue, what.owner, job.submitted_at, *changing(job))
+    return (what.key, what.queue, what.owner, method_of(job), job.submitted_at, *changing(job))
 
 
 def body(job: Job) -> tuple[int, str]:

@@ -14,7 +14,8 @@ import msgspec
 import trio
 
 from dispatcher.core.model import Job
-from dispatcher.store import database, queries
+from dispatcher.store import database, queries, search
+from dispatcher.store.job_query import Counted, Found, JobQuery
 from dispatcher.store.port import Batch, Changes, JobFilter, Page, Restored
 from dispatcher.store.writer import Writer
 
@@ -84,6 +85,18 @@ class SqliteStore:
     async def live(self, queue: str, offset: int, limit: int) -> Page:
         """List the live jobs of one queue."""
         return await self.page(JobFilter(live=True, queue=queue), offset, limit)
+
+    async def search(self, query: JobQuery, after: int | None, limit: int) -> Found:
+        """Find jobs by number, piece by piece."""
+        return await self._read(lambda connection: search.search(connection, query, after, limit))
+
+    async def count(self, query: JobQuery, after: int | None) -> Counted:
+        """Count jobs, piece by piece."""
+        return await self._read(lambda connection: search.count(connection, query, after))
+
+    async def methods(self) -> tuple[str, ...]:
+        """Name every method that some job was called as."""
+        return await self._read(search.methods)
 
     async def changed_since(self, number: int, limit: int) -> Changes:
         """Give each job that changed after an event."""

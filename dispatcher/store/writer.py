@@ -15,8 +15,9 @@ T = TypeVar("T")
 
 _ADD = """
 INSERT INTO job
-    (key, queue, owner, submitted, state, outcome, worker, started, finished, changed, progress, number)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    (key, queue, owner, method, submitted,
+    state, outcome, worker, started, finished, changed, progress, number)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (number) DO UPDATE SET
     state = excluded.state, outcome = excluded.outcome, worker = excluded.worker, started = excluded.started,
     finished = excluded.finished, changed = excluded.changed, progress = excluded.progress"""

@@ -14,6 +14,7 @@ from dispatcher.core.model import (
     Running,
     Stop,
     Submission,
+    Task,
 )
 from dispatcher.store.port import Batch
 
@@ -26,6 +27,8 @@ def job(
     queue: str = "no_queue",
     changed: int | None = None,
     runs: tuple[CommandRun, ...] = (),
+    method: str = "",
+    owner: str = "admin",
 ) -> Job:
     """A job with everything that a test does not care about filled in."""
     return Job(
@@ -34,7 +37,8 @@ def job(
             queue=queue,
             commands=(Command(("/bin/true", "a b"), '/bin/true "a b"'),),
             key=key or f"key-{number}",
-            owner="admin",
+            owner=owner,
+            task=Task(method) if method else None,
         ),
         submitted_at=1000.0 + number,
         phase=phase or Pending(),

@@ -74,7 +74,7 @@ def test_the_file_is_for_its_owner_only_and_replaced_in_one_go(path, accounts):
 
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.stat().st_ino != before
-    assert list(path.parent.iterdir()) == [path]
+    assert sorted(path.parent.iterdir()) == [path, path.with_name("accounts.lock")]
 
 
 def test_comments_and_other_accounts_survive_a_change(path, accounts):

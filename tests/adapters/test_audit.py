@@ -11,6 +11,8 @@ import trio.testing
 
 from dispatcher.access import audit as audit_module
 from dispatcher.access.audit import Audit
+from dispatcher.access.failures import AddressRefused
+from dispatcher.access.refused_tries import RefusedTries
 from dispatcher.access.roles import Caller, Level
 from dispatcher.errors import Forbidden, NotAuthenticated
 from dispatcher.logs.history import History
@@ -172,3 +174,61 @@ async def test_room_that_was_made_lets_a_waiting_request_go_on_at_once(history, 
 
     assert entries(history)[-1]["what"] == "pause"
     assert all(one["what"] != "gap" for one in entries(history))
+
+
+# Tries from addresses that are refused
+
+
+async def test_tries_from_a_refused_address_cost_one_line_a_minute_with_their_number(history, autojump_clock):
+    eve = Caller("eve", Level.NOBODY, "192.0.2.9:1", "sysadm")
+    audit = Audit(history, time.time)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(audit.run)
+        audit.blocked("192.0.2.9")
+        await trio.sleep(1)
+        for _ in range(1000):
+            audit.login(eve, "password", AddressRefused("too many", "192.0.2.9"))
+            await trio.sleep(0.15)  # 150 s in all
+        audit.login(eve, "password", AddressRefused("too many"))  # of a peer without an address
+        nursery.cancel_scope.cancel()
+
+    found = [(one["what"], one["address"], one.get("tries")) for one in entries(history)]
+    counts = [many for _, address, many in found[1:] if address == "192.0.2.9"]
+    assert found[0] == ("block", "192.0.2.9", None)
+    assert {what for what, _, _ in found[1:]} == {"refused_logins"}
+    assert len(counts) == 3
+    assert sum(counts) == 1000
+    assert found[-1] == ("refused_logins", "192.0.2.9:1", 1)
+
+
+def test_who_goes_on_guessing_from_thousands_of_addresses_takes_no_memory():
+    now = 0.0
+    tries = RefusedTries(lambda: now)
+    told = []
+    for number in range(25_000):
+        tries.note(f"192.0.2.{number}")
+        if number % 100 == 0:
+            told += tries.due()
+    told += tries.due(all_of_them=True)
+
+    assert len({address for address, _ in told}) == sum(many for _, many in told) == 25_000
+    assert len(tries._since) <= 25_000
+
+
+async def test_what_is_refused_stands_in_the_daemons_log_too_but_for_a_reload(history, caplog):
+    audit = Audit(history, time.time)
+    for what in ("kill", "reload"):
+        with pytest.raises(Forbidden):
+            async with audit.request(ADMIN, what, dict):
+                raise Forbidden("you\nmay not")
+    jobs = [{"key": str(n), "answer": "refused: full"} for n in range(12)]
+    async with audit.request(ADMIN, "submit", lambda: {"jobs": [{"answer": "added"}, *jobs]}):
+        pass
+
+    said = [record.getMessage() for record in caplog.records]
+    who = "admin from 192.0.2.7:4000 (sysadm)"
+    assert said == [
+        f"refused kill of {who}: you\\nmay not",
+        *[f"refused submit of {who}: full"] * 10,
+        f"refused submit of {who}: and more; the audit has all",
+    ]

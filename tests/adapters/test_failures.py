@@ -130,3 +130,14 @@ async def test_a_full_disk_refuses_all_the_same(tmp_path, clock, caplog):
 
     assert failures.is_refused("192.0.2.1")
     assert "cannot save refused addresses" in caplog.text
+
+
+async def test_all_may_be_let_in_again_for_good(failures, tmp_path, clock):
+    await fail(failures, 3)
+    await fail(failures, 2, "192.0.2.7")
+    await failures.lift()
+
+    assert not failures.is_refused("192.0.2.1")
+    assert not Failures(tmp_path / "refused.json", AUTH, clock).is_refused("192.0.2.1")
+    await fail(failures, 2, "192.0.2.7")
+    assert not failures.is_refused("192.0.2.7")

@@ -55,6 +55,19 @@ async def test_no_write_is_larger_than_a_slice_and_no_byte_is_lost():
     assert b"".join(writes) == b"a" * 10 + large + b"b" * SLICE_BYTES + b"c"
 
 
+async def test_a_new_limit_counts_at_once_also_for_who_waits(nursery):
+    outbox = Outbox(10)
+    assert outbox.offer(b"a" * 10)
+    nursery.start_soon(outbox.put, b"b" * 5)
+    await trio.testing.wait_all_tasks_blocked()
+    outbox.limit(20)
+    await trio.testing.wait_all_tasks_blocked()
+
+    assert outbox.size == 15
+    assert outbox.offer(b"c" * 5)
+    assert not outbox.offer(b"d")
+
+
 async def test_a_full_outbox_refuses_an_offer_and_keeps_what_it_has():
     outbox = Outbox(10)
 
@@ -183,12 +196,16 @@ async def test_nothing_follows_a_close_frame_and_the_close_frame_needs_no_room()
     outbox.offer(b"\x81\x02ok")
 
     with trio.fail_after(5):
-        await stream.send_all(bytes((CLOSE, 2)) + b"\x03\xe8")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stream.send_all, bytes((CLOSE, 2)) + b"\x03\xe8")
+            await trio.testing.wait_all_tasks_blocked()
 
-        assert not outbox.offer(b"x")
-        with pytest.raises(trio.ClosedResourceError):
-            await stream.send_all(b"\x81\x01x")
-        await outbox.run(wire, 1)
+            assert not outbox.offer(b"x")
+            with pytest.raises(trio.ClosedResourceError):
+                await stream.send_all(b"\x81\x01x")
+            # Who has sent it goes on only when it has left.
+            assert nursery.child_tasks
+            await outbox.run(wire, 1)
     assert wire.sent == b"\x81\x02ok" + bytes((CLOSE, 2)) + b"\x03\xe8"
 
 

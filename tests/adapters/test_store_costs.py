@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from dispatcher.core.model import Outcome, State
-from dispatcher.store import database, queries
+from dispatcher.store import database, queries, search
+from dispatcher.store.job_query import ANY_NUMBER, Instants, JobQuery, Sorting
 from dispatcher.store.port import JobFilter
 from dispatcher.store.writer import Writer
 from tests.adapters.sample_jobs import batch, finished, job, running
@@ -34,6 +35,27 @@ FILTERS = {
     "by finished key": JobFilter(key="over-5"),
     "last night": JobFilter(live=False, since=990.0),
 }
+NO_ONE: frozenset[State] = frozenset()
+NOT_OVER: frozenset[Outcome] = frozenset()
+FAILED = frozenset((Outcome.FAILED, Outcome.LOST, Outcome.TIMED_OUT, Outcome.SKIPPED))
+SCRUB = frozenset(["pool.scrub"])
+SEARCHES = {
+    "any": JobQuery(),
+    "newest": JobQuery(newest_first=True),
+    "waiting": JobQuery(live=frozenset([State.PENDING]), outcomes=NOT_OVER),
+    "unfinished": JobQuery(outcomes=NOT_OVER, newest_first=True),
+    "newest failed": JobQuery(live=NO_ONE, outcomes=FAILED, newest_first=True),
+    "newest killed, of which there are none": JobQuery(
+        live=NO_ONE, outcomes=frozenset([Outcome.KILLED]), newest_first=True
+    ),
+    "of a method": JobQuery(methods=SCRUB, newest_first=True),
+    "of methods": JobQuery(methods=SCRUB | {"config.save", "never.called"}),
+    "failed of a method": JobQuery(live=NO_ONE, outcomes=FAILED, methods=SCRUB, newest_first=True),
+    "running of a method": JobQuery(live=frozenset([State.RUNNING]), outcomes=NOT_OVER, methods=SCRUB),
+    "by number": JobQuery(numbers=((12, 12), (10**7 + 3, 10**7 + 3))),
+    "of some numbers": JobQuery(numbers=((12, 12), (10**7 + 3, 10**7 + 9)), newest_first=True),
+    "not called as a method": JobQuery(methods=frozenset([""]), newest_first=True),
+}
 
 
 FILL = """
@@ -41,7 +63,8 @@ WITH RECURSIVE counted (value) AS (SELECT 0 UNION ALL SELECT value + 1 FROM coun
 INSERT INTO job SELECT
     :first + value, :prefix || value, iif(value % 2, 'no_queue', 'pkg_queue'), owner, state,
     iif(finished IS NULL OR value % 10, outcome, 'failed'), worker, submitted, started,
-    iif(finished IS NULL, NULL, value - :jobs + 1000.0), :first + value, progress
+    iif(finished IS NULL, NULL, value - :jobs + 1000.0), :first + value, progress,
+    iif(value % 5, '', iif(value % 2, 'pool.scrub', 'config.save'))
 FROM counted, job WHERE number = :template"""
 BODIES = """
 INSERT OR IGNORE INTO submission
@@ -84,6 +107,12 @@ def costs(path: Path, jobs: int) -> dict[str, int]:
         f"page: {name}": partial(queries.page, connection, which, 3, 5) for name, which in FILTERS.items()
     }
     calls |= {
+        f"search: {name}": partial(search.search, connection, query, None, 5)
+        for name, query in SEARCHES.items()
+    }
+    calls |= {
+        "methods": lambda: search.methods(connection),
+        "count": lambda: search.count(connection, SEARCHES["newest failed"], None),
         "find": lambda: queries.found(connection, [15, "live-7", 10**7 + 3, "nobody", 5]),
         "newest": lambda: [queries.newest(connection, target) for target in ("live-7", "over-7", "nobody")],
         "changed since": lambda: queries.changed_since(connection, 20, 5),
@@ -110,6 +139,49 @@ def test_no_call_reads_more_rows_with_100_000_jobs_than_with_100(tmp_path):
 
     assert all(few.values())
     assert {name: (few[name], many[name]) for name in few if many[name] > few[name] * 1.1 + 20} == {}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        JobQuery(owner="nobody"),
+        JobQuery(owner="admin"),
+        JobQuery(owner="admin", outcomes=NOT_OVER, newest_first=True),
+        JobQuery(methods=frozenset(["", "never.called"]), owner="nobody"),
+        JobQuery(submitted=((5e9, 6e9),), newest_first=True),
+        JobQuery(live=frozenset(), finished=((5e9, 6e9),)),
+        JobQuery(live=frozenset(), finished=((5e9, 6e9),), sorting=Sorting(Instants.FINISHED, descends=True)),
+        JobQuery(methods=frozenset(["pool.scrub"]), owner="nobody"),
+        JobQuery(numbers=tuple((number, number) for number in range(10**7 + 2, 10**7 + 60_000, 2))),
+    ],
+)
+def test_a_search_stops_after_a_bounded_number_of_rows_and_goes_on_there_later(tmp_path, query):
+    connection = filled(tmp_path / "jobs.db", 25_000)
+    where: int | None = None
+    pieces, spent = 0, []
+    numbers = []
+    expected = expected_of(connection, query)
+
+    while pieces == 0 or where is not None:
+        with steps(connection) as taken:
+            found = search.search(connection, query, where, 10**6)
+        spent.append(taken[0])
+        numbers += [one.number for one in found.entries]
+        where, pieces = found.after, pieces + 1
+    connection.close()
+
+    assert numbers == expected
+    assert pieces > 1 or query.methods == {"pool.scrub"}
+    assert max(spent) < 120 * search.EXAMINED
+
+
+def expected_of(connection: sqlite3.Connection, query: JobQuery) -> list[int]:
+    """Say what some queries find, in the plainest SQL."""
+    if query.owner == "admin":
+        where = "" if query.outcomes else "WHERE finished IS NULL"
+        order = "DESC" if query.newest_first else ""
+        return [n for (n,) in connection.execute(f"SELECT number FROM job {where} ORDER BY number {order}")]  # noqa: S608
+    return [] if query.numbers == (ANY_NUMBER,) else list(range(10**7 + 2, 10**7 + 25_000, 2))
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +217,28 @@ def test_a_list_merges_its_lanes_in_index_order(some, name):
     ] == []
     # Only the few finished jobs of one key are sorted.
     assert [line for line in lines if "TEMP" in line and name != "by finished key"] == []
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_search_merges_its_lanes_in_index_order(some, name):
+    asked = list[str]()
+    some.set_trace_callback(asked.append)
+    search.search(some, SEARCHES[name], None, 5)
+    some.set_trace_callback(None)
+
+    for sql in asked:
+        lines = plan(some, sql, ())
+        scans = [line for line in lines if "SCAN" in line and "subquery" not in line.lower()]
+        assert scans in ([], ["SCAN tally"])
+        # Sorted is only what was picked out of a bounded number of rows.
+        assert sum("TEMP" in line for line in lines) == ("WHERE fits" in sql)
+
+
+def test_methods_are_named_by_jumping_through_the_index(some):
+    lines = plan(some, search.NEXT_METHOD, ("a",))
+
+    assert len(lines) == 1
+    assert lines[0].startswith("SEARCH job USING COVERING INDEX job_method (method>?)")
 
 
 def test_a_list_over_more_queues_than_one_union_can_merge_is_in_order(tmp_path):

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from dispatcher.core.model import Outcome
 from dispatcher.errors import StoreFailed
 from dispatcher.store import database
+from dispatcher.store.job_query import JobQuery
 from dispatcher.store.port import JobFilter
 from dispatcher.store.sqlite import open_store
 from tests.adapters.sample_jobs import batch, every_kind, job
 
+NEWEST = max(int(file.stem) for file in database.SCHEMA.glob("*.sql"))
 OLD = Path(__file__).parent.parent / "data" / "store" / "jobs-v1.db"
 
 
@@ -57,9 +60,26 @@ async def test_a_file_of_the_first_version_has_the_schema_of_a_new_one_when_open
     assert schema(path) == schema(new)
 
 
+async def test_jobs_of_the_first_version_are_found_by_what_the_second_one_added(path):
+    shutil.copy(OLD, path)
+    store = await open_store(path)
+
+    methods = await store.methods()
+    not_called = await store.search(JobQuery(methods=frozenset([""])), None, 10)
+    lost = await store.search(JobQuery(live=frozenset(), outcomes=frozenset([Outcome.LOST])), None, 10)
+    await store.commit(batch(job(9, method="catalog.sync_all"), next_number=10))
+    called = await store.search(JobQuery(methods=frozenset(["catalog.sync_all"])), None, 10)
+    await store.aclose()
+
+    assert methods == ()
+    assert [one.number for one in not_called.entries] == [1, 2, 3, 4, 5, 6]
+    assert [one.number for one in lost.entries] == [5]
+    assert [(one.number, one.method) for one in called.entries] == [(9, "catalog.sync_all")]
+
+
 def later_schema(folder: Path, script: str) -> Path:
     shutil.copytree(database.SCHEMA, folder)
-    (folder / "0002.sql").write_text(script)
+    (folder / f"{NEWEST + 1:04}.sql").write_text(script)
     return folder
 
 
@@ -70,10 +90,10 @@ def test_an_old_file_is_upgraded_by_the_numbered_scripts_it_lacks(path, tmp_path
     )
 
     with closing(database.open_writer(path, later)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (NEWEST + 1,)
         assert connection.execute("SELECT count(*), sum(priority) FROM job").fetchone() == (6, 0)
     with closing(database.open_writer(path, later)) as again:
-        assert again.execute("PRAGMA user_version").fetchone() == (2,)
+        assert again.execute("PRAGMA user_version").fetchone() == (NEWEST + 1,)
 
 
 def test_an_upgrade_that_fails_changes_nothing(path, tmp_path):
@@ -84,7 +104,7 @@ def test_an_upgrade_that_fails_changes_nothing(path, tmp_path):
         database.open_writer(path, later)
 
     with closing(database.open_writer(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (NEWEST,)
         assert connection.execute("SELECT count(*) FROM job").fetchone() == (6,)
 
 
@@ -93,7 +113,9 @@ async def test_a_file_of_a_newer_dispatcher_is_refused(path):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
 
-    with pytest.raises(StoreFailed, match=r"a newer dispatcher wrote it \(schema 99, this one knows 1\)"):
+    with pytest.raises(
+        StoreFailed, match=rf"a newer dispatcher wrote it \(schema 99, this one knows {NEWEST}\)"
+    ):
         await open_store(path)
 
 

@@ -102,6 +102,19 @@ def test_an_ended_token_tells_all_who_follow_its_login(tokens):
     assert (tokens.find(token), login.is_over) == (None, True)
 
 
+def test_a_revoked_key_ends_what_was_begun_with_it(tokens):
+    heard = []
+    callers = [Caller("admin", Level.FULL, key=key) for key in ("k", "l", "")]
+    made = [tokens.issue(caller) for caller in (*callers, Caller("other", Level.FULL, key="k"))]
+    _, followed = tokens.issue(callers[0])
+    tokens.follow(followed, lambda: heard.append("over"))
+
+    tokens.end_key("admin", "k")
+
+    assert [tokens.find(token) is None for token, _ in made] == [True, False, False, False]
+    assert heard == ["over"]
+
+
 def test_a_login_outlives_its_token_and_ends_with_its_account(tokens, clock):
     heard = []
     _, login = tokens.issue(ADMIN)

@@ -54,11 +54,29 @@ def test_a_start_says_whether_it_was_sent_ahead_and_an_older_supervisor_does_not
         decode(START | {"ahead": 1})
 
 
+def test_a_start_says_what_its_commands_read_and_write():
+    everything = {
+        "stdin": "text",
+        "keeps_stdout": True,
+        "pattern": "(?P<percent>[0-9]+)%",
+        "progress_fd": True,
+        "descriptors": ["stdin", "keeper", "stdout"],
+    }
+
+    orders = [decode(START | {"streams": streams}) for streams in ({}, everything)]
+
+    assert [order.streams for order in orders if isinstance(order, wire.Start)] == [
+        wire.Streams(),
+        wire.Streams("text", True, "(?P<percent>[0-9]+)%", True, ("stdin", "keeper", "stdout")),
+    ]
+
+
 @pytest.mark.parametrize(
     ("message", "order"),
     [
         ({"do": "stop", "job": 7, "grace": 10}, wire.Stop(7, 10.0)),
         ({"do": "withdraw", "job": 8}, wire.Withdraw(8)),
+        ({"do": "end_input", "job": 7}, wire.EndInput(7)),
         ({"do": "ack", "seq": 12}, wire.Ack(12)),
         ({"do": "exit", "new": "unknown members are ignored"}, wire.Exit()),
     ],
@@ -79,7 +97,7 @@ def test_leftovers_stop_is_read():
     [
         (b"{", "it is no JSON"),
         (b"[]", "it is no JSON object"),
-        (b'{"do":"dance"}', "the order 'dance': known are start, stop, withdraw, ack, exit"),
+        (b'{"do":"dance"}', "the order 'dance': known are start, stop, withdraw, end_input, ack, exit"),
         (b'{"do":["stop"]}', "known are start"),
         (b'{"do":"stop","job":7}', "the order 'stop': it has no grace"),
         (b'{"do":"stop","job":true,"grace":1}', "job is no whole number"),
@@ -105,6 +123,13 @@ def test_what_is_no_order_gets_a_sentence(line, sentence):
         ({"env": {"A": 1}}, "env is no object of texts"),
         ({"leftovers": "eat"}, "leftovers is neither keep nor stop"),
         ({"log": None}, "log is no text"),
+        ({"streams": None}, "streams is no object"),
+        ({"streams": {"stdin": None}}, "stdin is no text"),
+        ({"streams": {"pattern": 1}}, "pattern is no text"),
+        ({"streams": {"keeps_stdout": "yes"}}, "keeps_stdout is neither true nor false"),
+        ({"streams": {"progress_fd": 3}}, "progress_fd is neither true nor false"),
+        ({"streams": {"descriptors": "stdin"}}, "descriptors is no list"),
+        ({"streams": {"descriptors": ["stdin", []]}}, "descriptors is no list"),
     ],
 )
 def test_a_start_with_a_wrong_member_names_it(change, sentence):

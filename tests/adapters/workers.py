@@ -1,5 +1,6 @@
 """A pool with workers that a test plays: what they say and when they die is the test's choice."""
 
+import array
 import json
 import os
 from collections.abc import AsyncIterator, Callable
@@ -108,6 +109,7 @@ class Worker:
         self._stream: trio.SocketStream | None = None
         self._seq = 0
         self._heard = b""
+        self.descriptors: list[int] = []  # those that came with orders
 
     async def connect(self, *jobs: int) -> None:
         self._stream = await trio.open_unix_socket(str(self._place.socket))
@@ -133,8 +135,10 @@ class Worker:
         """Wait for the next order."""
         assert self._stream is not None
         while b"\n" not in self._heard:
-            piece = await self._stream.receive_some()
+            piece, ancillary, _, _ = await self._stream.socket.recvmsg(65536, 1024)
             assert piece, "the supervisor hung up"
+            for _, _, data in ancillary:
+                self.descriptors.extend(array.array("i", data))
             self._heard += piece
         line, _, self._heard = self._heard.partition(b"\n")
         order: dict[str, Any] = json.loads(line)
@@ -143,6 +147,8 @@ class Worker:
     async def die(self) -> None:
         """Let go of everything, the lock first."""
         self.journal.close()
+        for descriptor in self.descriptors:
+            os.close(descriptor)
         if self._stream is not None:
             await self._stream.aclose()
 

@@ -1,7 +1,10 @@
 """Heads, the horizon, and jobs handed ahead."""
 
+import pytest
+from msgspec.structs import replace
+
 from dispatcher.core import messages as m
-from dispatcher.core.model import Job, Outcome, Pending, State
+from dispatcher.core.model import Job, Outcome, Pending, State, Task
 from dispatcher.core.schedule import AHEAD, HEADS, LOW, RECENT, Line, why_waiting
 from tests.core.jobs import SERIAL, ended, machine, one, run_to_end, started, submission, submit
 
@@ -280,3 +283,29 @@ def test_a_worker_that_gave_jobs_back_gets_none_ahead_until_its_long_job_ends():
 
     assert not [e for e in back if isinstance(e, m.Start)]
     assert started(end).number == ahead.number
+
+
+@pytest.mark.parametrize("task", [Task("upload", input=True), Task("download", output=True)])
+def test_a_job_with_pipes_is_not_handed_ahead_and_nothing_overtakes_it(task):
+    live = machine()
+    quick(live)
+    first = started(submit(live, "a"))
+    fed = live.handle(m.Submit(replace(submission("b"), task=task), 1.0))
+    after = submit(live, "c")
+
+    assert not [e for e in (*fed, *after) if isinstance(e, m.Start)]
+    end = live.handle(m.JobEnded(first.number, first.worker, Outcome.SUCCESS, 1.005))
+    assert [(e.job.key, e.job.state) for e in end if isinstance(e, m.Start)] == [
+        ("b", State.RUNNING),
+        ("c", State.PENDING),
+    ]
+
+
+def test_a_task_without_pipes_is_handed_ahead():
+    live = machine()
+    quick(live)
+    submit(live, "a")
+
+    effects = live.handle(m.Submit(replace(submission("b"), task=Task("plain")), 1.0))
+
+    assert started(effects).state is State.PENDING

@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from dispatcher.core import messages as m
+from dispatcher.core.hold import StartAgain, StopAll
 from dispatcher.core.model import Outcome, Queue, State
 from dispatcher.core.schedule import HEADS
 from dispatcher.engine import Engine
@@ -135,6 +136,29 @@ async def test_a_failed_save_refuses_the_requests_and_changes_nothing(autojump_c
 
         assert job.number == 2, "the number of what was not saved is free"
         assert it.ears.of(2) == ["pending"]
+
+
+async def test_a_hold_that_could_not_be_saved_is_none_and_one_that_was_outlives_a_failed_save(autojump_clock):
+    async with house() as it:
+        await it.submit("a")
+        it.store.fail_next("cannot save: the disk is full")
+        with pytest.raises(StoreFailed):
+            await it.engine.execute(StopAll("", 1.0, "machine shutdown"))
+        other = await it.submit("other", queue="wide")
+        after_failure = it.engine.queues[0]
+        await it.engine.execute(StopAll("", 1.0, "machine shutdown"))
+        it.store.fail_next("cannot save: the disk is full")
+        with pytest.raises(StoreFailed):
+            await it.submit("b", queue="wide")
+        waits = await it.submit("c", queue="wide")
+
+        assert not after_failure.is_held
+        assert it.engine.queues[0].is_held
+        assert waits.state is State.PENDING
+        assert list(it.runner.started) == [1, other.number]
+        await it.engine.execute(StartAgain(2.0))
+        assert list(it.runner.started) == [1, other.number, waits.number]
+        assert not it.engine.queues[0].is_held
 
 
 async def test_facts_of_a_failed_save_are_tried_again_and_acknowledged_only_then(autojump_clock):

@@ -34,6 +34,15 @@ class Connection:
     def send(self, **order: object) -> None:
         self.sock.sendall(json.dumps(order).encode() + b"\n")
 
+    def send_with(self, ends: dict[str, int], **order: object) -> None:
+        """Send an order with the descriptors that it names; they are closed here."""
+        streams = order.get("streams", {})
+        assert isinstance(streams, dict)
+        line = json.dumps(order | {"streams": streams | {"descriptors": list(ends)}}).encode() + b"\n"
+        socket.send_fds(self.sock, [line], list(ends.values()))
+        for end in ends.values():
+            os.close(end)
+
     def read(self) -> Line | None:
         """Read one line; None at the end of the connection."""
         while b"\n" not in self.rest:
@@ -77,6 +86,11 @@ class Connection:
             if "fact" in line:
                 return False
         return True
+
+    def until_closed(self) -> None:
+        """Wait until the worker has closed the connection."""
+        while self.read() is not None:
+            pass
 
     def close(self) -> None:
         self.sock.close()

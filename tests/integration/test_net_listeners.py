@@ -9,6 +9,7 @@ import stat
 import struct
 from pathlib import Path
 
+import psutil
 import pytest
 import trio
 
@@ -48,7 +49,7 @@ def test_a_taken_port_is_told_with_address_port_and_setting():
         bind([settings.Listener(address=LOCAL, port=port, tls=False)])
 
     assert told.value.sentence == (
-        f"cannot listen on {LOCAL} port {port}: another program listens there; "
+        f"cannot listen on {LOCAL} port {port}: {psutil.Process().name()} (pid {os.getpid()}) listens there; "
         "stop it or change listen: in queues.yaml"
     )
 
