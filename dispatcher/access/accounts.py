@@ -8,15 +8,14 @@ import base64
 import binascii
 import hashlib
 import hmac
-import logging
 import os
 import secrets
-import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from dispatcher.access.files import replace_file
+from dispatcher.access.files import require_private
 from dispatcher.access.roles import Level
+from dispatcher.access.shared_file import SharedFile
 from dispatcher.core.model import Value
 from dispatcher.errors import InvalidRequest, NotFound, SettingsError
 
@@ -25,8 +24,6 @@ SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**15, 8, 1
 _MAX_MEMORY = 256 * 1024 * 1024
 _MAX_PASSWORD = 1024  # bytes
 _LEVELS = {"full": Level.FULL, "read": Level.READ}
-
-_log = logging.getLogger("dispatcher.access")
 
 
 class Account(Value, frozen=True):
@@ -56,47 +53,31 @@ class Accounts:
 
     def __init__(self, path: Path) -> None:
         self.on_changed: Callable[[str], None] = lambda _name: None
-        self._path = path
-        self._seen: tuple[int, ...] | None = None
         self._by_name: dict[str, Account] = {}
-        self._complaint = ""
+        self._file = SharedFile(
+            path,
+            _read,
+            dict[str, Account],
+            self._replace,
+            what="the accounts",
+            remedy="be root or the daemon's user, or set `accounts` to another file",
+        )
 
     def load(self) -> None:
         """Read the file if it has changed; a missing file has no accounts.
 
         Raises SettingsError, and keeps what was known, if it cannot be trusted or understood.
         """
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            self._seen = None
-            self._replace({})
-            return
-        except OSError as error:
-            raise SettingsError(_unreadable(self._path, error)) from error
-        seen = (found.st_mtime_ns, found.st_ino, found.st_size, found.st_mode, found.st_uid)
-        if seen == self._seen:
-            return
-        self._replace({account.name: account for account in _read(self._path)})
-        self._seen = seen
+        self._file.load()
 
     def refresh(self) -> bool:
         """Load if the file has changed; False, with a line in the log, if that is not possible."""
-        try:
-            self.load()
-        except SettingsError as error:
-            # Asked at every call: once is enough for the log.
-            if error.sentence != self._complaint:
-                _log.error("%s", error.sentence)
-            self._complaint = error.sentence
-            return False
-        self._complaint = ""
-        return True
+        return self._file.refresh()
 
     @property
     def version(self) -> object:
         """Something that compares equal as long as the file, as last loaded, is the same."""
-        return self._seen
+        return self._file.version
 
     def find(self, name: str) -> Account | None:
         """Give an account as last loaded."""
@@ -110,29 +91,23 @@ class Accounts:
         """Add an account or give it a new level and password. Takes 0.1 s."""
         _check_name(name)
         line = f"{name}:{_level_name(level)}:{_hashed(password)}\n"
-        self._write(name, line)
+        with self._file.alone():
+            self._write(name, line)
 
     def delete(self, name: str) -> None:
         """Remove an account; NotFound if there is none."""
-        self.load()
-        if name not in self._by_name:
-            raise NotFound(f"cannot remove account {name!r}: there is none in {self._path}")
-        self._write(name, "")
+        with self._file.alone():
+            if name not in self._by_name:
+                raise NotFound(f"cannot remove account {name!r}: there is none in {self._file.path}")
+            self._write(name, "")
 
     def _write(self, name: str, line: str) -> None:
-        self.load()
-        lines = self._path.read_text("utf-8").splitlines(keepends=True) if self._seen else []
+        # The lines of others stay as they are, comments among them.
+        lines = self._file.path.read_text("utf-8").splitlines(keepends=True) if self._file.version else []
         if lines and not lines[-1].endswith("\n"):
             lines[-1] += "\n"
         others = [other for other in lines if other.split(":", 1)[0].strip() != name]
-        try:
-            replace_file(self._path, "".join([*others, line]))
-        except OSError as error:
-            raise SettingsError(
-                f"{self._path}: cannot write the accounts: {error.strerror}; "
-                "be root or the daemon's user, or set `accounts` to another file"
-            ) from error
-        self.load()
+        self._file.write("".join([*others, line]))
 
     def _replace(self, accounts: dict[str, Account]) -> None:
         before, self._by_name = self._by_name, accounts
@@ -141,42 +116,21 @@ class Accounts:
                 self.on_changed(name)
 
 
-def _check_trust(path: Path, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise SettingsError(f"{path}: cannot use the accounts: it is no file; set `accounts` to one")
-    if found.st_mode & 0o077:
-        raise SettingsError(
-            f"{path}: cannot use the accounts: others may read or write the file; chmod 600 {path}"
-        )
-    if found.st_uid not in (0, os.geteuid()):
-        raise SettingsError(
-            f"{path}: cannot use the accounts: the file belongs to uid {found.st_uid};"
-            " chown it to the daemon's user"
-        )
-
-
-def _unreadable(path: Path, error: OSError) -> str:
-    return (
-        f"{path}: cannot read the accounts: {error.strerror}; "
-        "be root or the daemon's user, or set `accounts` to a file"
-    )
-
-
-def _read(path: Path) -> list[Account]:
+def _read(path: Path) -> dict[str, Account]:
+    with path.open("rb") as file:
+        # Asked of the open file: the path may name another one by now.
+        require_private(path, os.fstat(file.fileno()), "the accounts", "set `accounts` to one")
+        content = file.read()
     try:
-        with path.open("rb") as file:
-            # Asked of the open file: the path may name another one by now.
-            _check_trust(path, os.fstat(file.fileno()))
-            lines = file.read().decode("utf-8").splitlines()
-    except OSError as error:
-        raise SettingsError(_unreadable(path, error)) from error
+        lines = content.decode("utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: cannot read the accounts: the file is not UTF-8") from error
-    return [
+    found = [
         _account(f"{path}:{number}:1", line)
         for number, line in enumerate(lines, 1)
         if line.strip() and not line.startswith("#")
     ]
+    return {account.name: account for account in found}
 
 
 def _account(place: str, line: str) -> Account:

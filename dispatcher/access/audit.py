@@ -1,4 +1,4 @@
-"""The audit: one line for each request that changes something, and for each login.
+"""The audit: one line for each request that changes something, each login, and what becomes of connections.
 
 Who, from where, by which protocol, what, and what was answered. A request never waits for the disk:
 its line goes into a bounded queue that one task empties in a thread. If the disk does not keep up,
@@ -13,7 +13,10 @@ from contextlib import asynccontextmanager
 import msgspec
 import trio
 
-from dispatcher.access.roles import Caller
+from dispatcher.access.failures import AddressRefused
+from dispatcher.access.refusal_lines import refusal_lines
+from dispatcher.access.refused_tries import RefusedTries
+from dispatcher.access.roles import Caller, Level
 from dispatcher.errors import DispatcherError
 from dispatcher.logs.history import History, line
 from dispatcher.settings import Settings
@@ -27,6 +30,7 @@ _LONGEST_NAME = 255
 Details = Callable[[], Mapping[str, object] | None]
 
 _log = logging.getLogger("dispatcher.audit")
+_refusals = logging.getLogger("dispatcher.refusals")
 _encoder = msgspec.json.Encoder()
 
 
@@ -41,6 +45,7 @@ class Audit:
     def __init__(self, history: History | None, clock: Callable[[], float]) -> None:
         self._history = history
         self._clock = clock
+        self._tries = RefusedTries(trio.current_time)
         self._lines: list[bytes] = []
         self._size = 0
         self._missed = 0
@@ -77,8 +82,32 @@ class Audit:
         self._note(caller, what, {}, error)
 
     def login(self, caller: Caller, by: str, error: DispatcherError | None = None) -> None:
-        """Note a login, or with `error` a try; then the name is what the client claimed to be."""
+        """Note a login, or with `error` a try; then the name is what the client claimed to be.
+
+        Tries from an address that is refused already are only counted.
+        """
+        if isinstance(error, AddressRefused):
+            self._tries.note(error.address or caller.origin)
+            self._news.set()  # `run` must know when it has to tell of them
+            return
         self._note(caller, "login", {"by": by}, error)
+
+    def logout(self, caller: Caller) -> None:
+        """Note that somebody has ended a login, and its token with it."""
+        self._note(caller, "logout", {}, None)
+
+    def connected(self, caller: Caller) -> None:
+        """Note a connection, when somebody logs in on it: strangers fill no disk."""
+        self._note(caller, "connect", {}, None)
+
+    def idle(self, caller: Caller) -> None:
+        """Note that a connection is closed because nothing has come for too long."""
+        self._note(caller, "idle", {}, None)
+
+    def blocked(self, address: str) -> None:
+        """Note that an address is refused from now on, because too many logins have failed."""
+        self._tries.begin(address)
+        self._note(Caller("", Level.NOBODY), "block", {"address": address}, None)
 
     async def run(self) -> None:
         """Write what is noted, until cancelled; then write the rest."""
@@ -86,12 +115,20 @@ class Audit:
             while True:
                 while not self._lines:
                     self._news = trio.Event()
-                    await self._news.wait()
+                    with trio.move_on_at(self._tries.next_at):
+                        await self._news.wait()
+                    self._note_tries()
                 await self._write_out()
         finally:
+            self._note_tries(all_of_them=True)
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WORDS):
                 while self._lines:
                     await self._write_out()
+
+    def _note_tries(self, *, all_of_them: bool = False) -> None:
+        for address, many in self._tries.due(all_of_them=all_of_them):
+            details = {"address": address, "tries": many}
+            self._note(Caller("", Level.NOBODY), "refused_logins", details, None, "refused")
 
     async def _wait_for_room(self) -> None:
         if self._size >= QUEUE_BYTES:
@@ -109,6 +146,8 @@ class Audit:
     ) -> None:
         if self._history is None:
             return
+        for sentence in refusal_lines(caller, what, details, error):
+            _refusals.warning("%s", sentence)
         if self._size >= QUEUE_BYTES:
             self._missed += 1
             return
@@ -143,7 +182,7 @@ class Audit:
             gap = {"what": "gap", "lines": missed, "answer": "these could not be written"}
             lines.append(line(self._clock(), _encoder.encode(gap)))
         # Shielded: in a cancelled scope this would raise before the thread begins, and lose the lines.
-        with trio.move_on_after(_LAST_WORDS, shield=True):
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WORDS):
             try:
                 await trio.to_thread.run_sync(
                     self._append, lines, limiter=self._thread, abandon_on_cancel=True

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import hmac
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -38,7 +39,7 @@ class ClientKey(Value, frozen=True):
     @property
     def checksum(self) -> str:
         """Base64 of the MD5 of the PEM form, by which a bridge matches keys. It proves nothing."""
-        return base64.b64encode(hashlib.md5(self.pem, usedforsecurity=False).digest()).decode()
+        return checksum_of(self.pem)
 
     @property
     def pem(self) -> bytes:
@@ -50,6 +51,7 @@ class ClientKeys:
     """All registered keys, in the order in which they were registered."""
 
     def __init__(self, path: Path) -> None:
+        self.on_changed: Callable[[], None] = _nothing  # called by those who change keys, when it is done
         self._path = path
         self._keys = _load(path)
 
@@ -83,10 +85,13 @@ class ClientKeys:
         A key that several users have registered is the first one's: nobody can take it over later.
         """
         for key in self._keys:
-            recovered = _recover(key.pem, signature)
-            if recovered is not None and hmac.compare_digest(recovered, challenge):
+            if has_signed(key.pem, signature, challenge):
                 return key
         return None
+
+    def named(self, checksum: str) -> ClientKey | None:
+        """Give the first key with this checksum: whose user it logs in. To be called in a thread."""
+        return next((key for key in self._keys if key.checksum == checksum), None)
 
     def _save(self, keys: tuple[ClientKey, ...]) -> None:
         try:
@@ -96,6 +101,11 @@ class ClientKeys:
                 f"cannot save the key in {self._path}: {error.strerror}; make room in state_dir"
             ) from error
         self._keys = keys
+
+
+def checksum_of(pem: bytes) -> str:
+    """Give base64 of the MD5 of a public key in PEM form. It names a key, and proves nothing."""
+    return base64.b64encode(hashlib.md5(pem, usedforsecurity=False).digest()).decode()
 
 
 def check(key: ClientKey) -> None:
@@ -119,6 +129,12 @@ def check(key: ClientKey) -> None:
         raise InvalidRequest(f"cannot register this key: it must be RSA of {MIN_BITS} to {MAX_BITS} bits")
 
 
+def has_signed(pem: bytes, signature: bytes, challenge: bytes) -> bool:
+    """Tell whether the private half of this public key made this signature of the challenge."""
+    recovered = _recover(pem, signature)
+    return recovered is not None and hmac.compare_digest(recovered, challenge)
+
+
 def _recover(pem: bytes, signature: bytes) -> bytes | None:
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15  # noqa: PLC0415
@@ -133,6 +149,10 @@ def _recover(pem: bytes, signature: bytes) -> bytes | None:
         return key.recover_data_from_signature(signature, PKCS1v15(), None)
     except (InvalidSignature, ValueError, UnsupportedAlgorithm):
         return None
+
+
+def _nothing() -> None:
+    """Do nothing: nobody wants to know."""
 
 
 def _load(path: Path) -> tuple[ClientKey, ...]:

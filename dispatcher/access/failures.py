@@ -25,7 +25,11 @@ class WrongLogin(NotAuthenticated):
 
 
 class AddressRefused(NotAuthenticated):
-    """No login is looked at: too many failed from this address."""
+    """No login is looked at: too many failed from this address, "" if that is not known."""
+
+    def __init__(self, sentence: str, address: str = "") -> None:
+        super().__init__(sentence)
+        self.address = address
 
 
 class Failures:
@@ -38,6 +42,7 @@ class Failures:
         self._counts: dict[str, tuple[int, float]] = {}  # how many, and when the last
         self._refused_until = _read(path)
         self._limiter = trio.CapacityLimiter(1)
+        self.on_refused: Callable[[str], None] = lambda _address: None  # told of each new refusal
 
     def is_refused(self, address: str) -> bool:
         """Tell whether connections and logins from there are refused now."""
@@ -55,7 +60,8 @@ class Failures:
         if self.is_refused(address):
             raise AddressRefused(
                 "cannot log in: too many logins from this address have failed (auth: failures);"
-                f" try again in {self._auth.block / 60:g} minutes, or use the Unix socket"
+                f" try again in {self._auth.block / 60:g} minutes, or use the Unix socket",
+                address,
             )
 
     async def count(self, address: str) -> None:
@@ -72,12 +78,20 @@ class Failures:
         log.warning("refusing %s for %g min: %d failed logins", address, self._auth.block / 60, many)
         self._refused_until.pop(address, None)
         self._refused_until[address] = now + self._auth.block
+        self.on_refused(address)
         _shorten(self._refused_until)
         await self._save()
 
     def forget(self, address: str) -> None:
         """Note a login that succeeded."""
         self._counts.pop(address, None)
+
+    async def lift(self) -> None:
+        """Forget every count and refusal: those who failed may have been given what they lacked."""
+        self._counts.clear()
+        if self._refused_until:
+            self._refused_until.clear()
+            await self._save()
 
     async def _save(self) -> None:
         now = self._clock()

@@ -1,9 +1,28 @@
-"""Small secret files that are replaced in one go: the old one is whole until the new one is."""
+"""Small secret files: trusted only if nobody else can read them, and replaced in one go.
+
+The old one is whole until the new one is.
+"""
 
 import contextlib
 import os
+import stat
 import tempfile
 from pathlib import Path
+
+from dispatcher.errors import SettingsError
+
+
+def require_private(path: Path, found: os.stat_result, what: str, hint: str) -> None:
+    """Raise SettingsError if somebody else could read or write the file; `hint` if it is none at all."""
+    if not stat.S_ISREG(found.st_mode):
+        raise SettingsError(f"{path}: cannot use {what}: it is no file; {hint}")
+    if found.st_mode & 0o077:
+        raise SettingsError(f"{path}: cannot use {what}: others may read or write the file; chmod 600 {path}")
+    if found.st_uid not in (0, os.geteuid()):
+        raise SettingsError(
+            f"{path}: cannot use {what}: the file belongs to uid {found.st_uid};"
+            " chown it to the daemon's user"
+        )
 
 
 def replace_file(path: Path, text: str) -> None:

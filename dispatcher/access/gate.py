@@ -1,20 +1,23 @@
-"""Every way in, in one place: password, key, or being the owner of a local connection.
+"""Every way in, in one place: password, key, or being the user at the other end of a local connection.
 
 Each login that fails counts against its address, and an address that has failed too often is heard
 no more. Only here is it decided which level somebody gets.
 """
 
+import time
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
 import trio
 
 from dispatcher.access.accounts import Accounts
-from dispatcher.access.client_keys import ClientKeys
+from dispatcher.access.api_keys import ApiKey, ApiKeys
+from dispatcher.access.client_keys import ClientKey, ClientKeys
 from dispatcher.access.failures import Failures, WrongLogin
 from dispatcher.access.pam_check import PamCheck
 from dispatcher.access.passwords import WRONG, PasswordCheck
-from dispatcher.access.peers import Peer, origin_of
+from dispatcher.access.peers import Peer, lacking, origin_of
 from dispatcher.access.roles import Caller, Level
 from dispatcher.access.system_users import SystemUser, SystemUsers
 from dispatcher.errors import DispatcherError, NotAuthenticated
@@ -22,6 +25,14 @@ from dispatcher.settings import Auth
 
 # Gives the uid that holds the other end of a connection on this machine, or None. Blocks.
 OwnerOf = Callable[["LocalPeer"], int | None]
+
+
+class KeyExpired(NotAuthenticated):
+    """The API key is right, and too old."""
+
+
+class NoAccess(NotAuthenticated):
+    """The API key is right, and its user may do nothing here, or is gone."""
 
 
 class LocalPeer(Peer, Protocol):
@@ -44,10 +55,13 @@ class Gate:
         failures: Failures,
         keys: ClientKeys,
         *,
+        api_keys: ApiKeys,
         pam: PamCheck,
         users: SystemUsers,
         owner_of: OwnerOf,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self.api_keys = api_keys
         self.keys = keys
         self.failures = failures
         self._auth = auth
@@ -56,6 +70,7 @@ class Gate:
         self._pam = pam
         self._users = users
         self._owner_of = owner_of
+        self._clock = clock
         self._lookups = trio.CapacityLimiter(4)
         self._signatures = trio.CapacityLimiter(2)
         self._seen: dict[str, SystemUser] = {}  # users of the system that have logged in
@@ -82,18 +97,74 @@ class Gate:
 
     async def by_key(self, signature: bytes, challenge: str, peer: LocalPeer, *, protocol: str) -> Caller:
         """Log in as the owner of the registered key that has signed the challenge."""
+
+        def find() -> ClientKey | None:
+            return self.keys.find(signature, challenge.encode("ascii")) if challenge else None
+
+        return await self.by_found_key(find, peer, protocol=protocol)
+
+    async def by_found_key(
+        self, find: Callable[[], ClientKey | None], peer: LocalPeer, *, protocol: str
+    ) -> Caller:
+        """Log in as the owner of the key that `find`, called in a thread, has found to have signed."""
         self.failures.require_open(peer.address)
-        key = None
-        if challenge:
-            key = await trio.to_thread.run_sync(
-                self.keys.find, signature, challenge.encode("ascii"), limiter=self._signatures
-            )
+        key = await trio.to_thread.run_sync(find, limiter=self._signatures)
         caller = await self._owner_of_key(key.user, peer, protocol) if key else None
-        if caller is None or caller.level is Level.NOBODY:
+        # It may have been revoked meanwhile; from here to the token nobody else comes to run.
+        if key not in self.keys.all() or caller is None or caller.level is Level.NOBODY:
             await self.failures.count(peer.address)
             raise WrongLogin("this is no signature of the test string by a registered key")
         self.failures.forget(peer.address)
-        return caller
+        return msgspec.structs.replace(caller, key=key.checksum if key else "")
+
+    async def by_api_key(
+        self, text: str, peer: LocalPeer, *, protocol: str, user: str | None = None
+    ) -> tuple[Caller, ApiKey]:
+        """Log in with the text of an API key, which must be `user`'s if that is given.
+
+        Raises WrongLogin, KeyExpired, NoAccess.
+        """
+
+        def find() -> ApiKey | None:
+            key = self.api_keys.matching(text)
+            return key if key is not None and user in (None, key.user) else None
+
+        return await self.by_proved_key(find, peer, protocol=protocol)
+
+    async def by_proved_key(
+        self, prove: Callable[[], ApiKey | None], peer: LocalPeer, *, protocol: str
+    ) -> tuple[Caller, ApiKey]:
+        """Log in with the API key that `prove` gives; None counts as a failed login."""
+        self.failures.require_open(peer.address)
+        if not self.api_keys.refresh():
+            raise NotAuthenticated("cannot log in: the API keys cannot be used; see the daemon's log")
+        key = prove()
+        if key is None:
+            await self.failures.count(peer.address)
+            raise WrongLogin("wrong API key")
+        if key.is_over(self._clock()):
+            raise KeyExpired(f"API key {key.number} has expired: make a new one with dispatcher apikey add")
+        caller = await self._owner_of_key(key.user, peer, protocol)
+        if caller is None or caller.level is Level.NOBODY:
+            raise NoAccess(f"API key {key.number} is of {key.user!r}, who may do nothing here (or is gone)")
+        if self.api_keys.find(key.number) != key:
+            raise NotAuthenticated("the API key was removed during the login")
+        self.failures.forget(peer.address)
+        return msgspec.structs.replace(caller, level=min(caller.level, key.level)), key
+
+    async def by_socket_user(self, peer: LocalPeer, *, protocol: str) -> Caller | None:
+        """Log in the user at the other end of a Unix socket; None if its groups give it no level."""
+        uid = peer.uid
+        if uid is None or peer.address or self._auth.loopback != "owner":
+            return None
+        user = await trio.to_thread.run_sync(self._users.of_uid, uid, limiter=self._lookups)
+        if user is None or user.level is Level.NOBODY:
+            return None
+        return _caller(self._noted(user), peer, protocol)
+
+    def lacking(self, peer: LocalPeer) -> str:
+        """Say to a user at the Unix socket whom `by_socket_user` gave nothing which group is missing."""
+        return lacking(peer, self._auth)
 
     async def changed_users(self, *, is_forced: bool = False) -> list[str]:
         """Name the users of the system that have logged in and are gone or have another level now."""

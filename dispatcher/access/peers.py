@@ -4,6 +4,7 @@ import pwd
 from typing import Protocol
 
 from dispatcher.access.roles import Caller, Level
+from dispatcher.settings import Auth
 
 
 class Peer(Protocol):
@@ -11,7 +12,7 @@ class Peer(Protocol):
 
     @property
     def address(self) -> str:
-        """The IP address, or "" for a Unix socket."""
+        """The IP address, "" for a Unix socket, or of a client behind a bridge what counts as one."""
         ...
 
     @property
@@ -37,10 +38,31 @@ def caller_of(peer: Peer, daemon_uid: int, protocol: str = "") -> Caller:
     return Caller(_user_name(peer.uid), level, origin_of(peer), protocol)
 
 
+def lacking(peer: Peer, auth: Auth) -> str:
+    """Say to a user at the Unix socket who is nobody which group is missing."""
+    if peer.uid is None or peer.address:
+        return ""
+    name = _user_name(peer.uid)
+    if auth.loopback != "owner" or not (auth.full_groups or auth.read_groups):
+        return f"{name} may not use this daemon's socket: call as root or as the daemon's user, or log in"
+    groups = [f"{_either(auth.full_groups)}, who may do all"] if auth.full_groups else []
+    groups += [f"{_either(auth.read_groups)}, who may look"] if auth.read_groups else []
+    return (
+        f"{name} may not use this daemon's socket: it is not in the group {', or '.join(groups)}; "
+        "have root add it to one, or log in"
+    )
+
+
+def _either(groups: tuple[str, ...]) -> str:
+    return " or ".join(repr(one) for one in groups)
+
+
 def origin_of(peer: Peer) -> str:
     """Name the other end for the audit and the log."""
     if peer.uid is not None and not peer.address:
         return f"unix uid {peer.uid}"
+    if not peer.port:
+        return peer.address  # a client behind a bridge, which has no port
     if ":" in peer.address:
         return f"[{peer.address}]:{peer.port}"
     return f"{peer.address}:{peer.port}"

@@ -43,6 +43,13 @@ class SystemUsers:
         # A name service may find 'Bob' and mean 'bob'; an account has one name here.
         return SystemUser(name, entry.pw_uid, self._level(entry)) if entry.pw_name == name else None
 
+    def of_uid(self, uid: int) -> SystemUser | None:
+        """Look a user up by number; None if there is none."""
+        try:
+            return self.find(pwd.getpwuid(uid).pw_name)
+        except KeyError:
+            return None
+
     def has_changed(self) -> bool:
         """Tell whether the system's files of users or groups are others than at the last call."""
         stamps = _stamps()

@@ -71,10 +71,13 @@ class Tokens:
     def issue(self, caller: Caller) -> tuple[str, Login]:
         """Make a token for a caller who has just proved who they are."""
         self._forget_expired()
-        token = "".join(secrets.choice(_ALPHABET) for _ in range(LENGTH))
-        login = Login(caller)
+        token, login = self.begin(caller)
         self._by_digest[_digest(token)] = (login, self._clock() + self._lifetime)
         return token, login
+
+    def begin(self, caller: Caller) -> tuple[str, Login]:
+        """Begin a login that only its own session has: nobody gets in with its token."""
+        return "".join(secrets.choice(_ALPHABET) for _ in range(LENGTH)), Login(caller)
 
     def find(self, token: str) -> Login | None:
         """Give the login of a live token and let it live on; None if there is none."""
@@ -110,8 +113,15 @@ class Tokens:
 
     def end_account(self, name: str) -> None:
         """End every token and login of an account that was changed or removed."""
+        self._end_all(lambda caller: caller.name == name)
+
+    def end_key(self, name: str, checksum: str) -> None:
+        """End every token and login that an account got by a registered key, which was revoked."""
+        self._end_all(lambda caller: (caller.name, caller.key) == (name, checksum))
+
+    def _end_all(self, is_meant: Callable[[Caller], bool]) -> None:
         logins = {login for login, _ in self._by_digest.values()} | self._followed
-        ended = {login for login in logins if login.caller.name == name}
+        ended = {login for login in logins if is_meant(login.caller)}
         self._by_digest = {key: entry for key, entry in self._by_digest.items() if entry[0] not in ended}
         for login in ended:
             self._end(login)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from dispatcher.cli import exits, output
@@ -50,14 +51,8 @@ def add(verbs: Verbs) -> None:
 
 def serve(arguments: argparse.Namespace) -> int:
     """Be the daemon."""
-    import logging
-
-    from dispatcher.start_report import Lines
     from dispatcher.supervisor import run
 
-    handler = logging.StreamHandler()
-    handler.setFormatter(Lines())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
     given = {"state_dir": arguments.state_dir, "log_dir": arguments.log_dir}
     overrides = {name: value for name, value in given.items() if value is not None}
     return run(_settings(arguments, overrides=overrides), lambda: _settings(arguments, overrides=overrides))
@@ -65,16 +60,26 @@ def serve(arguments: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """Check a settings file; a mistake is one sentence and status 2."""
+    from dispatcher.certificate_report import certificate_warnings, describe_certificate
     from dispatcher.config import describe, warnings
 
     settings = _settings(arguments, arguments.file)
-    found = warnings(settings)
+    found = warnings(settings) + certificate_warnings(settings)
+    certificate = describe_certificate(settings)
     if arguments.json:
         import msgspec
 
-        output.write_json({"settings": msgspec.to_builtins(settings, enc_hook=str), "warnings": found})
+        output.write_json(
+            {
+                "settings": msgspec.to_builtins(settings, enc_hook=str),
+                "certificate": certificate,
+                "warnings": found,
+            }
+        )
         return exits.SUCCESS
     print(describe(settings), end="")
+    if certificate:
+        print(f"# {certificate}")
     for sentence in found:
         output.say(f"dispatcher: warning: {sentence}")
     return exits.SUCCESS
@@ -92,11 +97,13 @@ def passwd(arguments: argparse.Namespace) -> int:
     accounts = Accounts(_settings(arguments).accounts)
     if arguments.delete:
         accounts.delete(arguments.name)
+        _tell_daemon(arguments)
         return _say_done(arguments, None)
     if not arguments.level:
         raise exits.Usage(f"cannot set the account {arguments.name!r}: give --level full or --level read")
     level = Level.FULL if arguments.level == "full" else Level.READ
     accounts.set(arguments.name, level, _password(arguments))
+    _tell_daemon(arguments)
     return _say_done(arguments, level)
 
 
@@ -113,6 +120,16 @@ def _password(arguments: argparse.Namespace) -> str:
     if password != again:
         raise exits.Usage("cannot set the password: the two were not the same; try again")
     return password
+
+
+def _tell_daemon(arguments: argparse.Namespace) -> None:
+    """Have a running daemon look at the accounts at once; without this it looks within a second."""
+    from dispatcher.cli.connection import connect
+    from dispatcher.errors import DispatcherError
+
+    # None may be running, or an older one, or another user's.
+    with contextlib.suppress(DispatcherError), connect(arguments) as client:
+        client.call("dispatcher.accounts_changed")
 
 
 def _say_done(arguments: argparse.Namespace, level: Level | None) -> int:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dispatcher.cli.parser import Verbs
+    from dispatcher.logs.history import History
+
+_LOOK_AGAIN = 0.25  # seconds
 
 
 def add(verbs: Verbs) -> None:
@@ -26,13 +30,17 @@ def add(verbs: Verbs) -> None:
         audit,
         "show who changed what, and who logged in",
         "dispatcher audit\ndispatcher audit --since yesterday\n"
-        "dispatcher audit --since 7d --json         one object a line, as it is kept",
+        "dispatcher audit --since 7d --json         one object a line, as it is kept\n"
+        "dispatcher audit --follow                  what is noted from now on, until Ctrl-C",
     )
     parser.add_argument("--since", metavar="TIME", type=read_time, help="nothing before: 12h, ...")
+    parser.add_argument(
+        "-f", "--follow", action="store_true", help="go on until Ctrl-C; without --since begin now"
+    )
 
 
 def audit(arguments: argparse.Namespace) -> int:
-    """Write the audit, the oldest entry first."""
+    """Write the audit, the oldest entry first; with --follow also what comes, until Ctrl-C."""
     from pathlib import Path
 
     from dispatcher.config import load
@@ -40,7 +48,9 @@ def audit(arguments: argparse.Namespace) -> int:
 
     settings = load(Path(arguments.config).absolute() if arguments.config else None)
     history = History(settings.log_dir / "audit.log", settings.audit.file_bytes, settings.audit.files)
-    for line in _lines(history.path, history.forwards((arguments.since or "").encode())):
+    since = arguments.since.encode() if arguments.since else None
+    found = _follow(history, since) if arguments.follow else history.forwards(since or b"")
+    for line in _lines(history.path, found):
         if arguments.json:
             sys.stdout.write(line + "\n")
         else:
@@ -48,10 +58,31 @@ def audit(arguments: argparse.Namespace) -> int:
     return exits.SUCCESS
 
 
+def _follow(history: History, since: bytes | None) -> Iterator[bytes]:
+    """Give lines without an end. Raises FileNotFoundError if there is not even a folder for them."""
+    import select
+
+    from dispatcher.logs.history_tail import HistoryTail
+
+    poll = select.poll()
+    with contextlib.suppress(OSError, ValueError):  # output that is no file
+        poll.register(sys.stdout.fileno(), 0)  # the end of a pipe's reader is told without asking
+    history.path.parent.stat()
+    with contextlib.closing(HistoryTail(history, since)) as tail:
+        while True:
+            yield from tail.read()
+            sys.stdout.flush()
+            # By stat: no way of hearing of a change is there on every system and file system.
+            if poll.poll(_LOOK_AGAIN * 1000):
+                raise BrokenPipeError
+
+
 def _lines(path: Path, found: Iterator[bytes]) -> Iterator[str]:
     try:
         for one in found:
             yield one.decode("utf-8", "replace")
+    except BrokenPipeError:
+        raise
     except FileNotFoundError:
         raise exits.Usage(
             f"cannot read the audit: there is no {path} yet; is this the daemon's log_dir (--config)?"
@@ -82,13 +113,18 @@ def _write(line: str) -> None:
 
 
 def _details(entry: dict[str, object]) -> Iterator[str]:
-    for name in ("by", "queue", "lines", "user", "nickname", "email"):
+    for name in ("by", "queue", "lines", "user", "nickname", "email", "address", "reason"):
         if entry.get(name):
             yield str(entry[name])
+    if entry.get("tries"):
+        yield f"{entry['tries']} tries"
     jobs = entry.get("jobs")
     shown = [_job(job) for job in jobs if isinstance(job, dict)] if isinstance(jobs, list) else []
     if shown:
         yield "; ".join(shown)
+    commands = entry.get("commands")
+    if isinstance(commands, list) and commands:
+        yield "; ".join(map(str, commands))
     changes = entry.get("changes")
     if isinstance(changes, list) and changes:
         yield "; ".join(map(str, changes))

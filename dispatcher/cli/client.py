@@ -116,6 +116,6 @@ def _failure(error: dict[str, Any]) -> CallFailed:
     if data.get("extra"):
         sentence = "; ".join(f"{where}: {what}" if where else what for where, what, _ in data["extra"])
     sentence = sentence.removeprefix(f"[{name}] ")
-    if name == "ENOTAUTHENTICATED":
+    if name == "ENOTAUTHENTICATED" and not data.get("extra"):
         sentence = "you may not use this daemon's socket: call as root or as the daemon's user"
     return CallFailed(sentence, name)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import UTC, datetime
 
@@ -23,6 +24,7 @@ _STYLES = {
     "skipped": "yellow",
     "running": "cyan",
     "paused": "yellow",
+    "held": "yellow",
 }
 
 
@@ -134,9 +136,12 @@ def standing(job: Job) -> str:
 
 def name_of(job: Job) -> str:
     """Name a job by its number, and by its key if somebody chose that."""
-    if _is_made_up(job["key"]):
-        return f"job {job['number']}"
-    return clean(f"job {job['number']} ({job['key']})")
+    return name_by(job["number"], job["key"])
+
+
+def name_by(number: int, key: str) -> str:
+    """Name a job of which no more is known."""
+    return f"job {number}" if _is_made_up(key) else clean(f"job {number} ({key})")
 
 
 def _is_made_up(key: str) -> bool:
@@ -166,7 +171,8 @@ def _write_rich(
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    # Said here because older versions of rich take an empty NO_COLOR for a wish, too.
+    console = Console(no_color=bool(os.environ.get("NO_COLOR")))
     widest = max(12, console.width // 5)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold underline")
     for title in titles:

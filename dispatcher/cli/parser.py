@@ -6,7 +6,7 @@ import argparse
 import os
 
 from dispatcher import __version__
-from dispatcher.cli import admin, audit, jobs, logs, queues, run
+from dispatcher.cli import admin, apikey, audit, bridge, jobs, logs, queues, run, status, stopping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def build() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"dispatcher {__version__}")
     _add_common(parser, default=None)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", prog="dispatcher", title="verbs")
-    for group in (run, jobs, logs, queues, admin, audit):
+    for group in (run, jobs, logs, queues, stopping, status, admin, apikey, audit, bridge):
         group.add(Verbs(verbs))
     # Not listed: it is there because people type it.
     verbs.add_parser("help", formatter_class=Help).add_argument("about", metavar="VERB", nargs="*")
@@ -88,8 +88,11 @@ def _columns() -> int:
 class Verbs:
     """Where the groups of verbs put their parsers."""
 
-    def __init__(self, parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    def __init__(
+        self, parsers: argparse._SubParsersAction[argparse.ArgumentParser], *, are_inner: bool = False
+    ) -> None:
         self._parsers = parsers
+        self._json = argparse.SUPPRESS if are_inner else False
 
     def add(self, name: str, function: object, line: str, examples: str) -> argparse.ArgumentParser:
         """Add a verb: `function` takes the arguments and returns the exit status."""
@@ -103,10 +106,19 @@ class Verbs:
         # Suppressed defaults: what stands in front of the verb must not be forgotten.
         _add_common(parser, default=argparse.SUPPRESS)
         parser.add_argument(
-            "--json", action="store_true", help="write JSON; a stream writes one line an event"
+            "--json",
+            action="store_true",
+            default=self._json,
+            help="write JSON; a stream writes one line an event",
         )
         parser.set_defaults(verb_function=function)
         return parser
+
+
+def verbs_below(parser: argparse.ArgumentParser) -> Verbs:
+    """Let a verb have verbs of its own, one of which must follow it."""
+    parsers = parser.add_subparsers(metavar="VERB", title="verbs", required=True, dest="inner_verb")
+    return Verbs(parsers, are_inner=True)
 
 
 def _add_common(parser: argparse.ArgumentParser, default: str | None) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dispatcher.cli.parser import Verbs
     from dispatcher.cli.shapes import Queue
 
-_TITLES = ("QUEUE", "STATE", "RUNNING", "AT ONCE", "PENDING", "GRACE", "ON DUPLICATE")
+_TITLES = ("QUEUE", "STATE", "RUNNING", "AT ONCE", "PENDING", "GRACE", "ON DUPLICATE", "AFTER LOST")
 _RIGHT = frozenset({"RUNNING", "AT ONCE", "PENDING", "GRACE"})
 
 
@@ -38,12 +38,13 @@ def queues(arguments: argparse.Namespace) -> int:
     rows = [
         (
             queue["name"],
-            "paused" if queue["paused"] else "open",
+            "held" if queue["held"] else "paused" if queue["paused"] else "open",
             str(queue["running"]),
             str(queue["concurrency"]),
             str(queue["pending"]),
             output.duration(queue["grace"]),
             queue["on_duplicate"],
+            "pause" if queue["after_lost"] == "pause" else "go on",
         )
         for queue in found
     ]

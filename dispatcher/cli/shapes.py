@@ -76,9 +76,27 @@ class Queue(TypedDict):
     concurrency: int
     grace: float
     on_duplicate: str
+    after_lost: str
     paused: bool
+    held: bool
     running: int
     pending: int
+
+
+class StoppedJob(TypedDict):
+    """A job that was stopped with all others."""
+
+    number: int
+    key: str
+    queue: str
+    outcome: str | None
+
+
+class StoppedJobs(TypedDict):
+    """What came of stopping all jobs."""
+
+    ended: list[StoppedJob]
+    running: list[StoppedJob]
 
 
 class Piece(TypedDict):

@@ -1,10 +1,11 @@
-"""Read the points in time that people write: 12h, yesterday, 2026-11-21, 2026-11-21 22:00."""
+"""Read the times that people write: points (12h, yesterday, 2026-11-21, 2026-11-21 22:00), and seconds."""
 
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
 from datetime import UTC, datetime, timedelta
 
+_LONGEST = 86_400.0  # seconds
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -19,6 +20,17 @@ def read_time(text: str) -> str:
             f"{text!r} is no time: write 90s, 30m, 12h, 7d or 2w (ago), today, yesterday, "
             "2026-11-21 or '2026-11-21 22:00'"
         ) from None
+
+
+def read_seconds(text: str) -> float:
+    """Give a time to wait for, at most a day."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _LONGEST:
+        raise ArgumentTypeError(f"{text!r} is no time: write seconds, 0 to {_LONGEST:.0f}")
+    return seconds
 
 
 def _moment(text: str, now: datetime) -> datetime:

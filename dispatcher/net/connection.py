@@ -6,6 +6,7 @@ This is the edge of the server: whatever goes wrong here is logged and ends this
 import logging
 import ssl
 
+import msgspec
 import trio
 
 from dispatcher import settings
@@ -34,6 +35,7 @@ async def serve_connection(
         if tls is None:
             await _serve(stream, stream, peer, routes, limits)
         else:
+            peer = msgspec.structs.replace(peer, end_point=getattr(tls, "end_point", b""))
             secure = trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
             with trio.fail_after(TLS_SECONDS):
                 await secure.do_handshake()

@@ -22,6 +22,7 @@ import trio
 from dispatcher import settings
 from dispatcher.errors import StartupError
 from dispatcher.net.connection import serve_connection
+from dispatcher.net.holder import holder_of
 from dispatcher.net.http import Routes
 
 BACKLOG = 1024
@@ -40,21 +41,23 @@ async def serve(
     listeners: Sequence[settings.Listener],
     routes: Routes,
     limits: settings.Limits,
-    tls: ssl.SSLContext | None,
+    tls: ssl.SSLContext | Callable[[], ssl.SSLContext | None] | None,
     *,
     is_refused: Callable[[str], bool] = lambda _address: False,
     task_status: trio.TaskStatus[list[settings.Listener]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Listen and serve until cancelled; tell `task_status` what was bound, with the ports that were chosen.
 
-    A connection from an address that `is_refused` is closed before a byte of it is read.
+    `tls` may be asked anew for each connection. A connection from an address that `is_refused`
+    is closed before a byte of it is read.
     Raises StartupError, and leaves nothing bound, if one of them cannot be. Cancelled, it
     closes each WebSocket with 1001 and returns within about 3 s.
     """
-    if tls is None and any(one.tls and one.path is None for one in listeners):
+    current = tls if callable(tls) else lambda: tls
+    if current() is None and any(one.tls and one.path is None for one in listeners):
         raise StartupError("cannot listen with TLS: there is no certificate; set tls: in queues.yaml")
     bound = bind(listeners)
-    door = _Door(routes, limits, tls, is_refused)
+    door = _Door(routes, limits, current, is_refused)
     async with trio.open_nursery() as nursery:
         for listener, one in bound:
             accept = trio.SocketListener(trio.socket.from_stdlib_socket(one))
@@ -73,7 +76,7 @@ class _Door:
         self,
         routes: Routes,
         limits: settings.Limits,
-        tls: ssl.SSLContext | None,
+        tls: Callable[[], ssl.SSLContext | None],
         is_refused: Callable[[str], bool],
     ) -> None:
         self._routes = routes
@@ -85,7 +88,7 @@ class _Door:
 
     async def admit(self, listener: settings.Listener, stream: trio.SocketStream) -> None:
         """Serve one connection, or turn it away if there are too many."""
-        tls = self._tls if listener.tls and listener.path is None else None
+        tls = self._tls() if listener.tls and listener.path is None else None
         try:
             address = "" if listener.path is not None else stream.socket.getpeername()[0]
         except OSError:
@@ -164,7 +167,7 @@ def _bind_address(listener: settings.Listener) -> list[socket.socket]:
                 continue
             for one in sockets:
                 one.close()
-            raise StartupError(_why_not(f"{address} port {listener.port}", error)) from error
+            raise StartupError(_why_not(f"{address} port {listener.port}", error, listener.port)) from error
     return sockets
 
 
@@ -224,10 +227,11 @@ def _unlink_stale(path: Path) -> None:
     path.unlink()
 
 
-def _why_not(where: str, error: OSError) -> str:
+def _why_not(where: str, error: OSError, port: int = 0) -> str:
     match error.errno:
         case errno.EADDRINUSE:
-            why = "another program listens there; stop it or change listen: in queues.yaml"
+            other = (holder_of(port) if port else "") or "another program"
+            why = f"{other} listens there; stop it or change listen: in queues.yaml"
         case errno.EACCES | errno.EPERM:
             why = "this user may not; start as root or change listen: in queues.yaml"
         case errno.EADDRNOTAVAIL | errno.EAFNOSUPPORT:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import trio
 
 SLICE_BYTES = 64 * 1024
+RECEIVE_BYTES = 64 * 1024
 CLOSE = 0x88  # the first byte of a close frame (RFC 6455, 5.2)
 
 
@@ -22,6 +23,7 @@ class Outbox:
 
     def __init__(self, limit_bytes: int) -> None:
         self.on_drained: Callable[[], None] = _nothing
+        self.also_on_drained: list[Callable[[], None]] = []
         self.ended = trio.Event()  # set when `run` has returned: nothing more is sent
         self._limit = limit_bytes
         self._frames: deque[bytes | memoryview] = deque()
@@ -37,6 +39,11 @@ class Outbox:
     def size(self) -> int:
         """How many bytes wait, counting those being sent."""
         return self._size
+
+    def limit(self, limit_bytes: int) -> None:
+        """Have room for so much from now on."""
+        self._limit = limit_bytes
+        self._room.unpark_all()
 
     def offer(self, frame: bytes) -> bool:
         """Take a frame and return True, or return False at once: it is full, or closed.
@@ -105,6 +112,8 @@ class Outbox:
             if self._has_refused and self._is_open and not self._waiting and self._size <= self._limit // 2:
                 self._has_refused = False
                 self.on_drained()
+                for function in tuple(self.also_on_drained):
+                    function()
             if self._frames:
                 return self._joined()
             if not self._is_open:
@@ -159,7 +168,8 @@ class OutboxStream(trio.abc.Stream):
         if self._early:
             early, self._early = self._early, b""
             return early
-        data = await self._transport.receive_some(max_bytes)
+        # Some of the library's versions ask for 4 KiB at most, and all take what comes.
+        data = await self._transport.receive_some(max(max_bytes or 0, RECEIVE_BYTES))
         self.last_heard = trio.current_time()
         return data
 
@@ -168,6 +178,8 @@ class OutboxStream(trio.abc.Stream):
         frame = bytes(data)
         if frame[0] == CLOSE:
             self._outbox.finish(frame)
+            # The library may stumble over what it reads next, and the task that sends would end with it.
+            await self._outbox.ended.wait()
         else:
             await self._outbox.put(frame)
 

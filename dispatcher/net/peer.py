@@ -38,6 +38,7 @@ class Peer(msgspec.Struct, frozen=True):
     is_tls: bool
     may_send_password: bool
     local: tuple[str, int] = ("", 0)  # our own end: address and port
+    end_point: bytes = b""  # the hash of the certificate that it was shown, if one is defined
 
 
 def peer_of(stream: trio.SocketStream, listener: settings.Listener) -> Peer:

@@ -8,31 +8,53 @@ import contextlib
 import datetime as dt
 import hashlib
 import ipaddress
+import logging
 import os
 import socket
 import ssl
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from dispatcher.errors import StartupError
+from dispatcher.net.certificate_dates import dates_of
+from dispatcher.net.end_point import server_end_point
+from dispatcher.settings import Listener, Tls
 
 VALID_DAYS = 3650
+RENEW_SECONDS = 30 * 86_400.0  # before its end our own certificate is made anew
 BEGIN, END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+
+log = logging.getLogger("dispatcher.net")
 
 
 class Certificate(NamedTuple):
-    """Where a certificate and its key lie, and the SHA-256 of the certificate in hexadecimal."""
+    """Where a certificate and its key lie, and the SHA-256 of the certificate in hexadecimal.
+
+    It is valid from `begins` to `ends`, in seconds, UTC.
+    """
 
     certificate: Path
     key: Path
     fingerprint: str
+    begins: float
+    ends: float
+    is_self_signed: bool
+
+
+class ServerContext(ssl.SSLContext):
+    """A context of ours; `end_point` is what SCRAM binds logins to (RFC 5929), b"" if nothing."""
+
+    end_point = b""
 
 
 def make_context(certificate: Path, key: Path) -> ssl.SSLContext:
     """Load a certificate (with its chain) and its key; TLS 1.2 or later. Raises StartupError."""
     for path in (certificate, key):
         _read(path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
+    context.end_point = server_end_point(certificate)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     asked: list[bool] = []
 
@@ -47,21 +69,55 @@ def make_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
+def context_for(
+    listeners: Sequence[Listener], configured: Tls | None, state_dir: Path
+) -> tuple[ssl.SSLContext | None, Certificate | None]:
+    """Give what listeners need: the configured certificate or our own, or nothing if none has TLS.
+
+    Raises StartupError. May take a second, and writes files: call it in a thread.
+    """
+    if not any(listener.tls for listener in listeners if listener.path is None):
+        return None, None
+    if configured is not None:
+        path, key = configured.certificate, configured.key
+        context = make_context(path, key)
+        return context, read_certificate(path, key)
+    certificate = self_signed(state_dir)
+    return make_context(certificate.certificate, certificate.key), certificate
+
+
 def fingerprint(certificate: Path) -> str:
     """Give the SHA-256 of the first certificate in a PEM file, as other tools show it, in lower case."""
-    text = _read(certificate).decode("latin-1")
-    start, end = text.find(BEGIN), text.find(END)
+    return hashlib.sha256(_first(certificate)).hexdigest()
+
+
+def dotted(one: Certificate) -> str:
+    """Write a fingerprint as clients and `openssl x509 -fingerprint -sha256` show it."""
+    return ":".join(one.fingerprint[at : at + 2] for at in range(0, len(one.fingerprint), 2)).upper()
+
+
+def read_certificate(certificate: Path, key: Path) -> Certificate:
+    """Tell of the first certificate in a PEM file; the key is only named. Raises StartupError."""
+    der = _first(certificate)
     try:
-        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(text[max(start, 0) : end + len(END)])).hexdigest()
+        dates = dates_of(der)
     except ValueError as error:
-        raise StartupError(f"cannot use certificate {certificate}: it is not in PEM form") from error
+        raise StartupError(
+            f"cannot use certificate {certificate}: {error}; correct tls: in queues.yaml"
+        ) from error
+    return Certificate(certificate, key, hashlib.sha256(der).hexdigest(), *dates)
 
 
-def self_signed(state_dir: Path) -> Certificate:
-    """Give the dispatcher's own certificate, making it (mode 0600) if it is not there yet."""
-    certificate, key = state_dir / "tls.crt", state_dir / "tls.key"
+def self_signed_paths(state_dir: Path) -> tuple[Path, Path]:
+    """Name the files of the dispatcher's own certificate and its key."""
+    return state_dir / "tls.crt", state_dir / "tls.key"
+
+
+def self_signed(state_dir: Path, clock: Callable[[], float] = time.time) -> Certificate:
+    """Give the dispatcher's own certificate (mode 0600), making it if it is not there or ends soon."""
+    certificate, key = self_signed_paths(state_dir)
     try:
-        if not (certificate.exists() and key.exists()):
+        if not (certificate.exists() and key.exists()) or _is_over(certificate, key, clock()):
             made_certificate, made_key = _make(socket.gethostname())
             # In this order, so that a pair that does not fit is never there.
             certificate.unlink(missing_ok=True)
@@ -72,7 +128,28 @@ def self_signed(state_dir: Path) -> Certificate:
             f"cannot make a certificate in {state_dir}: {error.strerror}; "
             "make the directory writable or set tls: in queues.yaml"
         ) from error
-    return Certificate(certificate, key, fingerprint(certificate))
+    return read_certificate(certificate, key)
+
+
+def _is_over(certificate: Path, key: Path, now: float) -> bool:
+    """Tell whether our own certificate is to be made anew, with a line in the log."""
+    one = read_certificate(certificate, key)
+    if one.begins <= now < one.ends - RENEW_SECONDS:
+        return False
+    date, what = (one.begins, "is not valid before") if now < one.begins else (one.ends, "ends on")
+    written = dt.datetime.fromtimestamp(date, dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    log.warning("certificate %s %s %s by this clock: making a new one", certificate, what, written)
+    return True
+
+
+def _first(certificate: Path) -> bytes:
+    """Give the first certificate in a PEM file as DER."""
+    text = _read(certificate).decode("latin-1")
+    start, end = text.find(BEGIN), text.find(END)
+    try:
+        return ssl.PEM_cert_to_DER_cert(text[max(start, 0) : end + len(END)])
+    except ValueError as error:
+        raise StartupError(f"cannot use certificate {certificate}: it is not in PEM form") from error
 
 
 def _make(host: str) -> tuple[bytes, bytes]:

@@ -18,7 +18,6 @@ from dispatcher.net.outbox import CLOSE, Outbox, OutboxStream
 
 HANDSHAKE_SECONDS = 10.0
 CLOSE_SECONDS = 2.0
-RECEIVE_BYTES = 64 * 1024
 
 TEXT = 0x81
 BINARY = 0x82
@@ -34,6 +33,11 @@ class SocketClosed(Exception):
 def text_frame(payload: bytes) -> bytes:
     """Write one whole text frame. Server frames are not masked, so it fits every client."""
     return _frame(TEXT, payload)
+
+
+def payload_of(frame: bytes) -> bytes:
+    """Give what stands in a frame made by `text_frame`."""
+    return frame[{126: 4, 127: 10}.get(frame[1], 2) :]
 
 
 def _frame(first: int, payload: bytes) -> bytes:
@@ -78,6 +82,10 @@ class Socket:
     def on_drained(self, function: Callable[[], None]) -> None:
         self._outbox.on_drained = function
 
+    def call_when_drained(self, function: Callable[[], None]) -> None:
+        """Call one more function whenever `on_drained` is called."""
+        self._outbox.also_on_drained.append(function)
+
     @property
     def last_heard(self) -> float:
         """When the peer last sent anything, a pong included (trio.current_time)."""
@@ -107,6 +115,10 @@ class Socket:
         self._limit = limit_bytes
         # The library has no public way to change it, and gathers a whole message before it gives us any.
         self._connection._max_message_size = limit_bytes  # noqa: SLF001
+
+    def limit_outbox(self, limit_bytes: int) -> None:
+        """Let so much wait for the peer from now on."""
+        self._outbox.limit(limit_bytes)
 
     async def keep_pinging(self, ping_time: float) -> None:
         """Ping every `ping_time` seconds; close with 1011 if a pong takes as long. To be run by one task."""
@@ -215,10 +227,7 @@ async def _carry(
                 nursery.start_soon(_send, outbox, transport, limits.send_timeout)
                 with trio.fail_after(HANDSHAKE_SECONDS):
                     request = await trio_websocket.wrap_server_stream(
-                        nursery,
-                        stream,
-                        max_message_size=limits.message_bytes,
-                        receive_buffer_size=RECEIVE_BYTES,
+                        nursery, stream, max_message_size=limits.message_bytes
                     )
                     connection = await request.accept()
                 socket = Socket(connection, stream, outbox, Inbox(limits.message_bytes), limits.message_bytes)

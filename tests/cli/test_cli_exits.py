@@ -229,7 +229,7 @@ def test_the_help_of_each_verb_has_examples_and_the_statuses_are_listed(say):
     said = say("--help")
     verbs = re.findall(r"^    ([a-z]+) ", said.out, re.MULTILINE)
 
-    assert len(verbs) == 15
+    assert len(verbs) == 20
     assert "69" in said.out
     for verb in verbs:
         assert f"examples:\n  dispatcher {verb}" in say(verb, "--help").out

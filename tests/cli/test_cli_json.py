@@ -11,10 +11,13 @@ QUEUE = {
     "concurrency": 1,
     "grace": 120.0,
     "on_duplicate": "refuse",
+    "after_lost": "pause",
     "paused": False,
+    "held": False,
     "running": 1,
     "pending": 3,
 }
+STOPPED = {"number": 7, "key": "build-7", "queue": "pkg_queue", "outcome": "killed"}
 PIECE = {"text": "one\n", "offset": 0, "next": 4, "size": 8, "end": False}
 LAST_PIECE = {"text": "two\n", "offset": 4, "next": 8, "size": 8, "end": True}
 
@@ -46,6 +49,16 @@ VERBS = [
     ("queues", ["queues"], {"dispatcher.queues": [[QUEUE]]}, {}),
     ("pause", ["pause", "q"], {"dispatcher.pause": [{"queue": "q", "paused": True}]}, {}),
     ("resume", ["resume", "q"], {"dispatcher.resume": [{"queue": "q", "paused": False}]}, {}),
+    (
+        "stopjobs",
+        ["stopjobs", "--reason", "machine shutdown", "--wait", "2"],
+        {
+            "dispatcher.stop_jobs": [{"ended": [STOPPED], "running": []}],
+            "dispatcher.queues": [[QUEUE]],
+        },
+        {},
+    ),
+    ("startjobs", ["startjobs"], {"dispatcher.start_jobs": [{"held": False}]}, {}),
     ("reload", ["reload"], {"dispatcher.reload": [{"changed": ["queue x is new"]}]}, {}),
 ]
 
