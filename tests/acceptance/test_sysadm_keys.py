@@ -203,6 +203,36 @@ def test_keys_are_listed_and_revoked_as_documented(daemon, key, other_key):
         assert show(client, signed(key, challenge(client)))["args"]["code"] == "401"
 
 
+def test_a_key_that_is_revoked_ends_the_sessions_that_it_began_and_no_others(daemon, key, other_key):
+    registered(daemon, key)
+    registered(daemon, other_key)
+    with (
+        Client(daemon) as admin,
+        Client(daemon, READ) as by_password,
+        Client(daemon, None) as one,
+        Client(daemon, None) as two,
+        Client(daemon, None) as by_token,
+    ):
+        token = show(one, signed(key, challenge(one)))["args"][0]
+        assert show(two, signed(other_key, challenge(two)))["name"] == "response"
+        assert by_token.ask(call("auth_token", {"token": token}))["name"] == "response"
+        for client in (one, two, by_password, by_token):
+            client.subscribe()
+
+        assert settings(admin, "revoke_ssl_cert", pub_key=public(key), user=READ.name) == {}
+
+        for client in (one, by_token):
+            told = client.answer()
+            assert (told["id"], told["name"], told["args"]) == ("", "error", UNAUTHORIZED)
+        admin.run_jobs(after="true")
+        for client in (two, by_password):
+            client.finished("after")
+        assert one.silence(0.1) == by_token.silence(0) == []
+        assert level_refused(one)
+        assert level(two) == level(by_password) == "read"
+        assert by_token.ask(call("auth_token", {"token": token}))["args"]["code"] == "401"
+
+
 @pytest.mark.parametrize(
     "args",
     [

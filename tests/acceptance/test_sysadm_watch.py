@@ -232,11 +232,9 @@ def audit_of(daemon, *arguments):
 def test_each_request_that_changes_something_and_each_login_is_in_the_audit(daemon):
     with Client(daemon) as client, Client(daemon, READ) as reader:
         client.subscribe()
-        client.ask(
-            call(
-                "dispatcher", {"action": "run", "one": "sleep 60", "two": {"commands": "x", "queue": "none"}}
-            )
-        )
+        jobs = {"one": "sleep 60", "two": {"commands": "x", "queue": "none"}}
+        client.run_jobs(**jobs, three={"commands": [7]}, four={"timeout": 1}, five=7)
+        assert reader.run_jobs(six={"timeout": 1})["code"] == "403"
         client.ask(call("dispatcher", {"action": "kill", "job_id": ["one", "nonesuch"]}))
         assert reader.run_jobs(three="true")["code"] == "403"
         reader.list_jobs()
@@ -246,6 +244,10 @@ def test_each_request_that_changes_something_and_each_login_is_in_the_audit(daem
             rpc.call("pause", queue="pkg_queue")
             rpc.call("resume", queue="pkg_queue")
             rpc.call("reload")
+        client.say(call("auth_clear", ""))
+        assert client.log_in(FULL)["name"] == "response"
+        client.say(call("auth_clear", ""))
+        client.say(call("auth_clear", ""))  # nobody is logged in any more
         assert client.log_in(FULL)["name"] == "response"
         pem = base64.b64encode(public_pem()).decode()
         for action in ("register_ssl_cert", "list_ssl_certs", "revoke_ssl_cert"):
@@ -257,12 +259,15 @@ def test_each_request_that_changes_something_and_each_login_is_in_the_audit(daem
     text = audit_of(daemon, "--since", "1h").stdout
     entries = [json.loads(line) for line in found.stdout.splitlines()]
     told = [(one["protocol"], one["who"], one["what"], one["answer"].partition(":")[0]) for one in entries]
-    root = told[6][1]
+    root = told[9][1]
 
     assert told == [
+        ("sysadm", FULL.name, "connect", "done"),
         ("sysadm", FULL.name, "login", "done"),
+        ("sysadm", READ.name, "connect", "done"),
         ("sysadm", READ.name, "login", "done"),
         ("sysadm", FULL.name, "submit", "done"),
+        ("sysadm", READ.name, "submit", "forbidden"),
         ("sysadm", FULL.name, "kill", "done"),
         ("sysadm", READ.name, "submit", "forbidden"),
         ("sysadm", FULL.name, "login", "not_authenticated"),
@@ -270,21 +275,27 @@ def test_each_request_that_changes_something_and_each_login_is_in_the_audit(daem
         ("jsonrpc", root, "resume", "done"),
         ("jsonrpc", root, "reload", "done"),
         ("sysadm", FULL.name, "login", "done"),
+        ("sysadm", FULL.name, "logout", "done"),
+        ("sysadm", FULL.name, "login", "done"),
         ("sysadm", FULL.name, "register_ssl_cert", "done"),
         ("sysadm", FULL.name, "revoke_ssl_cert", "done"),
         ("", "", "reload", "done"),
     ]
-    assert all(one["from"].startswith("127.0.0.1:") for one in entries[:6])
-    assert all(one["from"] == f"unix uid {os.geteuid()}" for one in entries[6:9])
-    assert (entries[10]["nickname"], entries[10]["pub_key"], entries[-1]["from"]) == ("laptop", pem, "SIGHUP")
-    one, two = entries[2]["jobs"]
+    assert all(one["from"].startswith("127.0.0.1:") for one in entries[:9])
+    assert all(one["from"] == f"unix uid {os.geteuid()}" for one in entries[9:12])
+    assert (entries[15]["nickname"], entries[15]["pub_key"], entries[-1]["from"]) == ("laptop", pem, "SIGHUP")
+    one, two, four, three = entries[4]["jobs"]
     assert (one["key"], one["commands"], one["number"], one["answer"]) == ("one", ["sleep 60"], 1, "added")
     assert (two["key"], two["answer"].partition(":")[0]) == ("two", "invalid")
-    assert entries[3]["jobs"] == [
+    assert four == {"key": "four", "answer": four["answer"]}
+    assert four["answer"].startswith("invalid: cannot run: unknown key 'timeout'")
+    assert three["answer"].startswith("invalid: cannot run: each command must be")
+    assert entries[5]["jobs"] == [{"key": "six", "answer": four["answer"]}]
+    assert entries[6]["jobs"] == [
         {"target": "one", "number": 1, "key": "one", "answer": "stopping"},
         {"target": "nonesuch", "answer": "no such job"},
     ]
-    assert entries[4]["jobs"][0]["commands"] == ["true"]
+    assert entries[7]["jobs"][0]["commands"] == ["true"]
     assert "wrong" not in found.stdout.replace("wrong user name or password", "")
     assert (daemon.log_dir / "audit.log").stat().st_mode & 0o777 == 0o600
     assert len(text.splitlines()) == len(entries)

@@ -1,14 +1,17 @@
 """Class calls over a stand-in for pkg(8), without sockets and without an engine."""
 
+import time
 from pathlib import Path
 from typing import Any
 
+from dispatcher.access.audit import Audit
 from dispatcher.access.roles import Caller, Level
 from dispatcher.api.sysadm.class_calls import ClassCalls
 from dispatcher.api.sysadm.codec import Call
 from dispatcher.api.sysadm.quick_commands import QuickCommands
-from dispatcher.classes.templates import ClassFile
+from dispatcher.classes.declaration import ClassFile
 from dispatcher.hub import Hub
+from dispatcher.logs.history import History
 from dispatcher.settings import Settings
 from tests.api.fakes import FakeJobs
 from tests.api.stand_in_pkg import StandIn
@@ -25,7 +28,8 @@ class Desk:
         self.jobs = FakeJobs(Hub())
         self.settings = self.settings_with(None)
         quick = QuickCommands(seconds, most_bytes)
-        self.calls = ClassCalls(lambda: self.settings, self.jobs, quick)
+        self.audit = Audit(History(folder / "audit.log", 1_000_000, 1), time.time)
+        self.calls = ClassCalls(lambda: self.settings, self.jobs, quick, self.audit)
 
     def settings_with(self, classes: ClassFile | None) -> Settings:
         here = Path("/nonexistent")

@@ -5,8 +5,9 @@ import trio
 
 from dispatcher.access import challenge as challenge_module
 from dispatcher.access.challenge import Challenge
+from dispatcher.access.client_keys import ClientKey
 from dispatcher.access.failures import WrongLogin
-from dispatcher.access.roles import Level
+from dispatcher.access.roles import Caller, Level
 from dispatcher.net.http import Request
 from dispatcher.net.peer import Peer
 from dispatcher.settings import Limits
@@ -88,7 +89,7 @@ async def test_who_was_refused_is_answered_at_once_and_heard_again_only_after_a_
 
         assert first["args"]["code"] == "401"
         assert "too many logins from this address" in first["args"]["reason"]
-        assert paused == pytest.approx(0.05)
+        assert paused == pytest.approx(0.1)
         assert built.passwords.checks == checks
 
 
@@ -120,6 +121,27 @@ async def test_after_30_seconds_nobody_is_closed_and_who_is_in_is_not(autojump_c
         member.say(call("auth_clear", ""))
         await trio.sleep(60)
         assert member.closed is None
+
+
+@pytest.mark.parametrize("is_revoked", [False, True])
+async def test_a_key_that_is_revoked_during_its_login_lets_nobody_in(is_revoked, autojump_clock, monkeypatch):
+    async with house() as built:
+        key = ClientKey("local", "QUJD", "", "", "")
+        monkeypatch.setattr(built.keys, "_keys", (key,))
+
+        async def look_up(*_given):
+            await trio.lowlevel.checkpoint()
+            if is_revoked:
+                built.keys.revoke("local", "QUJD")
+            return Caller("local", Level.READ)
+
+        monkeypatch.setattr(built.gate, "_owner_of_key", look_up)
+        if is_revoked:
+            with pytest.raises(WrongLogin):
+                await built.gate.by_found_key(lambda: key, LOCAL, protocol="sysadm")
+        else:
+            caller = await built.gate.by_found_key(lambda: key, LOCAL, protocol="sysadm")
+            assert (caller.name, caller.key) == ("local", key.checksum)
 
 
 async def test_half_an_hour_of_silence_closes_and_a_pong_is_no_silence(autojump_clock):

@@ -240,6 +240,41 @@ async def test_a_torn_line_is_no_entry(desk):
             "Client Launched Processes[10.0.0.1]: a,b",
         ),
         (
+            {
+                "what": "submit",
+                "from": "10.0.0.1:5",
+                "jobs": [{"key": "a", "answer": "invalid: x"}, {"key": "b", "answer": "added"}],
+                "answer": "done",
+            },
+            "Client Launched Processes[10.0.0.1]: b",
+        ),
+        (
+            {
+                "what": "submit",
+                "from": "10.0.0.1:5",
+                "jobs": [{"key": "a", "answer": "invalid: x"}],
+                "answer": "done",
+            },
+            "Client Request[10.0.0.1]: submit   (nothing was launched)",
+        ),
+        (
+            {
+                "what": "submit",
+                "from": "[::1]:5",
+                "jobs": [{"key": "a", "answer": "invalid: x"}],
+                "answer": "forbidden: no",
+            },
+            "Client Launched Processes[::1]: a   (forbidden: no)",
+        ),
+        ({"what": "connect", "from": "[::1]:5", "answer": "done"}, "New Connection: ::1"),
+        ({"what": "idle", "from": "10.0.0.1:5", "answer": "done"}, "Connection Idle: 10.0.0.1"),
+        ({"what": "block", "from": "", "address": "::1"}, "Blacklisting IP Temporarily: ::1"),
+        (
+            {"what": "refused_logins", "from": "", "address": "::1", "tries": 7, "answer": "refused"},
+            "Blacklisted IP: ::1   Refused Logins: 7",
+        ),
+        ({"what": "logout", "from": "[::1]:5", "answer": "done"}, "Client Request[::1]: logout"),
+        (
             {"what": "kill", "from": "unix uid 0", "jobs": [{"target": 7}], "answer": "forbidden: no"},
             "Client Killed Processes[unix uid 0]: 7   (forbidden: no)",
         ),

@@ -161,7 +161,62 @@ async def test_a_package_of_a_repository_is_described_from_its_manifest(desk):
         "options": {"DBUS": "on", "OSS": "off"},
         "dependencies": ["security/nss"],
     }
-    assert [argv[-1] for argv in desk.pkg.calls] == ["^(www/firefox)$", r"^(www/c\+\+\.x)$", "^(www/.*)$"]
+    searches = [argv[-1] for argv in desk.pkg.calls if argv[0] == "search"]
+    assert searches == ["^(www/firefox)$", r"^(www/c\+\+\.x)$", "^(www/.*)$"]
+
+
+async def test_a_named_package_of_a_repository_comes_with_what_needs_it_and_what_it_conflicts_with(desk):
+    conflicting = FIREFOX | {"conflicts": ["firefox-esr", "gone"], "config": ["/usr/local/etc/a%20b.conf"]}
+    desk.pkg.answers("search", manifests(conflicting))
+    desk.pkg.answers("rquery", lines(("firefox-esr", "www/firefox-esr"), ("firefox", "www/firefox")))
+    desk.pkg.answers("%ro", lines(("www/firefox", "www/plugin"), ("www/firefox", "x11/desktop")))
+
+    found = await desk.ask("pkg_info", repo="FreeBSD", pkg_origins="www/firefox", result="full")
+    await desk.ask("pkg_info", repo="FreeBSD", pkg_origins="www/firefox")
+    await desk.ask("pkg_info", repo="FreeBSD", category="www", result="full")
+
+    assert found["www/firefox"]["reverse_dependencies"] == ["www/plugin", "x11/desktop"]
+    assert found["www/firefox"]["conflicts"] == ["www/firefox-esr", "gone"]
+    assert found["www/firefox"]["config_files"] == ["/usr/local/etc/a b.conf"]
+    names = ["rquery", "--no-repo-update", "--repository", "FreeBSD", "%n\x1f%o"]
+    assert [argv for argv in desk.pkg.calls if argv[0] == "rquery"] == [
+        ["rquery", "--no-repo-update", "--repository", "FreeBSD", "%o\x1f%ro", "www/firefox"],
+        names,
+        names,
+    ]
+
+
+async def test_a_named_installed_package_comes_with_its_conflicts_and_the_files_that_are_kept(desk):
+    desk.pkg.answers("query origin=", fields(LUMINA, QT))
+    manifest: dict[str, object] = {"name": "lumina", "origin": "x11/lumina"}
+    conflicting = manifest | {"conflicts": ["qt5"], "config": ["/usr/local/etc/lumina.conf"], "comment": "x"}
+    desk.pkg.answers("info --raw", manifests(conflicting, {"name": "qt5", "origin": "x11/qt5"}))
+    desk.pkg.answers("query %n", lines(("qt5", "x11/qt5"), ("qt5", "x11/qt5-old")))
+
+    found = await desk.ask("pkg_info", result="full", pkg_origins=["x11/lumina", "x11/qt5"])
+
+    assert found["x11/lumina"]["conflicts"] == ["x11/qt5", "x11/qt5-old"]
+    assert found["x11/lumina"]["config_files"] == ["/usr/local/etc/lumina.conf"]
+    assert found["x11/lumina"]["comment"] == "Lumina Desktop"
+    assert not {"conflicts", "config_files"} & set(found["x11/qt5"])
+
+
+async def test_names_are_asked_for_only_if_there_is_a_conflict(desk):
+    desk.pkg.answers("query origin=", fields(LUMINA))
+    desk.pkg.answers("info --raw", manifests({"name": "lumina", "origin": "x11/lumina"}))
+
+    await desk.ask("pkg_info", result="full", pkg_origins="x11/lumina")
+    await desk.ask("pkg_info", result="full", pkg_origins="x11/nothing")
+
+    assert len(desk.pkg.calls) > 5
+    assert not any(argv[1].startswith("%n") for argv in desk.pkg.calls)
+
+
+async def test_who_names_no_installed_package_is_told_so_and_not_that_pkg_failed(desk):
+    desk.pkg.answers("query", "", code=1)
+    desk.pkg.answers("info", "", err="pkg: No package(s) matching x/y\n", code=1)
+
+    assert await desk.ask("pkg_info", result="full", pkg_origins="x/y") == {}
 
 
 async def test_a_search_shows_the_best_first_and_says_so(desk):

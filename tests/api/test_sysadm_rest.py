@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from dispatcher.access.roles import Caller, Level
 from dispatcher.api.sysadm.rest import answer_rest
 from dispatcher.net.http import Request
 from tests.api.fakes import PLAIN_PEER, TLS_PEER, UNIX_PEER, house
@@ -191,6 +192,20 @@ async def test_auth_gives_a_token_for_a_websocket_and_auth_clear_ends_it(autojum
         assert (await ask(built, {"token": token}, target="/rpc/auth_clear", account=None)).status == 200
         assert built.tokens.find(token) is None
         assert (await ask(built, {"token": token}, target="/rpc/auth_token", account=None)).status == 401
+
+
+async def test_a_logout_is_in_the_audit_if_there_was_a_login(autojump_clock, monkeypatch):
+    async with house() as built:
+        heard: list[Caller] = []
+        monkeypatch.setattr(built.parts.audit, "logout", heard.append)
+        token, _ = built.tokens.issue(Caller("admin", Level.FULL))
+
+        for given in ("nonesuch", token, token):
+            await ask(built, {"token": given}, target="/rpc/auth_clear", account=None)
+
+        assert [(one.name, one.origin, one.protocol) for one in heard] == [
+            ("admin", "192.0.2.7:40000", "sysadm")
+        ]
 
 
 @pytest.mark.parametrize("method", ["DELETE", "PATCH", "TRACE"])

@@ -122,7 +122,7 @@ async def test_a_store_that_fails_is_an_error_of_that_call_only(autojump_clock, 
     async with house() as built:
         client = await built.client()
 
-        async def fail(*_args):
+        async def fail(*_args, **_options):
             raise StoreFailed("cannot save: the disk is full")
 
         monkeypatch.setattr(built.jobs, "submit", fail)

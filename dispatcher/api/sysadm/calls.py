@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, assert_never
 
 from dispatcher.access.roles import Caller, Level, require
-from dispatcher.api.service import JobRequest, LogPiece
+from dispatcher.api.job_logs import LogPiece
+from dispatcher.api.service import JobRequest
 from dispatcher.api.sysadm.arguments import Kill, ListJobs, Run, read_dispatcher
 from dispatcher.api.sysadm.codec import Call
 from dispatcher.core.messages import Killed, Submitted
@@ -32,9 +33,9 @@ class Jobs(Protocol):
     """The part of the service that this protocol uses."""
 
     async def submit(
-        self, caller: Caller, requests: Sequence[JobRequest]
+        self, caller: Caller, requests: Sequence[JobRequest], *, refused: Sequence[tuple[str, str]] = ()
     ) -> Sequence[Submitted | DispatcherError]:
-        """Add jobs; one answer per request."""
+        """Add jobs; one answer per request. `refused` are others that could not be read, for the audit."""
         ...
 
     async def kill(self, caller: Caller, targets: Sequence[int | str]) -> Sequence[Killed | DispatcherError]:
@@ -138,7 +139,7 @@ async def _run(request: Run, caller: Caller, jobs: Jobs) -> dict[str, object]:
     started: list[str] = []
     rejected = dict(request.rejected)
     # Asked even for no job at all, so that somebody who may only read hears 403.
-    answers = await jobs.submit(caller, request.jobs)
+    answers = await jobs.submit(caller, request.jobs, refused=request.rejected)
     for wanted, found in zip(request.jobs, answers, strict=True):
         key = wanted.key or ""
         if isinstance(found, DispatcherError):

@@ -5,6 +5,7 @@ Everybody manages their own keys; with full access also those of others.
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 
 import trio
 
@@ -16,11 +17,16 @@ from dispatcher.errors import InvalidRequest
 ACTIONS = "register_ssl_cert, list_ssl_certs, list_ssl_checksums, revoke_ssl_cert"
 
 
+# The user of a revoked key and the key's checksum: whoever logged in with it is out.
+EndLogins = Callable[[str, str], None]
+
+
 class Certificates:
     """The calls of rpc/settings on the registered keys."""
 
-    def __init__(self, keys: ClientKeys) -> None:
+    def __init__(self, keys: ClientKeys, end_logins: EndLogins = lambda _user, _checksum: None) -> None:
         self._keys = keys
+        self._end_logins = end_logins
         self._writing = trio.CapacityLimiter(1)  # each change begins with what the one before has left
 
     async def answer(self, call: Call, caller: Caller) -> dict[str, object]:
@@ -43,6 +49,7 @@ class Certificates:
         notes = _text(call, "nickname"), _text(call, "email")
         key = ClientKey(caller.name, _text(call, "pub_key"), *notes, date)
         await trio.to_thread.run_sync(self._keys.register, key, limiter=self._writing)
+        self._keys.on_changed()
         return {}
 
     def _list(self, caller: Caller) -> dict[str, object]:
@@ -62,6 +69,8 @@ class Certificates:
             raise InvalidRequest("cannot revoke this key: it is somebody else's; that needs level full")
         if not await trio.to_thread.run_sync(self._keys.revoke, user, text, limiter=self._writing):
             raise InvalidRequest(f"cannot revoke this key: {user[:60]!r} has not registered it")
+        self._end_logins(user, ClientKey(user, text, "", "", "").checksum)
+        self._keys.on_changed()
         return {}
 
 

@@ -9,27 +9,31 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from dispatcher.access.audit import Audit
 from dispatcher.access.roles import Caller, Level, require
+from dispatcher.api.audited import shown
 from dispatcher.api.service import JobRequest
+from dispatcher.api.sysadm import iocage_answers, pkg_answers
+from dispatcher.api.sysadm.class_asking import Answer
 from dispatcher.api.sysadm.codec import Call
-from dispatcher.api.sysadm.pkg_answers import ANSWERS
-from dispatcher.api.sysadm.quick_commands import QuickCommands
-from dispatcher.classes.reading import built_in_classes
-from dispatcher.classes.templates import (
+from dispatcher.api.sysadm.quick_commands import Output, QuickCommands
+from dispatcher.classes.declaration import (
     FOUND,
     UUID,
     AnswerAction,
     ClassFile,
     JobAction,
     JobClass,
-    Values,
-    fill,
-    fill_text,
 )
+from dispatcher.classes.reading import built_in_classes
 from dispatcher.classes.values import read_values
 from dispatcher.core.messages import Submitted
+from dispatcher.core.splitting import join
 from dispatcher.errors import DispatcherError, InvalidRequest, NotFound, Refused
 from dispatcher.settings import Settings
+from dispatcher.templates.words import Values, fill, fill_text
+
+ANSWERS: Mapping[str, Answer] = {**pkg_answers.ANSWERS, **iocage_answers.ANSWERS}
 
 
 class Submits(Protocol):
@@ -45,10 +49,13 @@ class Submits(Protocol):
 class ClassCalls:
     """All classes, by the settings in force."""
 
-    def __init__(self, settings: Callable[[], Settings], jobs: Submits, quick: QuickCommands) -> None:
+    def __init__(
+        self, settings: Callable[[], Settings], jobs: Submits, quick: QuickCommands, audit: Audit
+    ) -> None:
         self._settings = settings
         self._jobs = jobs
         self._quick = quick
+        self._audit = audit
         self._merged: tuple[ClassFile | None, Mapping[str, JobClass]] | None = None
 
     def advertised(self, caller: Caller) -> dict[str, object]:
@@ -74,7 +81,8 @@ class ClassCalls:
             what = f"there is no action {name[:60]!r}" if isinstance(name, str) else "`action` is missing"
             raise InvalidRequest(f"{what}; {call.subsystem} has: {', '.join(actions)}")
         action = actions[name.lower()]
-        require(caller, Level.FULL if isinstance(action, JobAction) else Level.READ)
+        is_full = isinstance(action, JobAction) or action.is_full
+        require(caller, Level.FULL if is_full else Level.READ)
         missing = self._missing(found)
         if missing:
             raise NotFound(
@@ -82,9 +90,13 @@ class ClassCalls:
             )
         values = read_values(action.name, action.parameters, args)
         if isinstance(action, JobAction):
-            return {action.name: await _queue(action, values, caller, self._jobs)}
+            queue = _queue_each if action.each else _queue
+            return {action.name: await queue(action, values, caller, self._jobs)}
         asked = _Asked(action, values, self._quick, dict(self._settings().environment))
-        return {action.name: await ANSWERS[action.answer](asked)}
+        if not action.is_full:
+            return {action.name: await ANSWERS[action.answer](asked)}
+        async with self._audit.request(caller, action.name, lambda: {"commands": asked.ran}):
+            return {action.name: await ANSWERS[action.answer](asked)}
 
     def _classes(self) -> Mapping[str, JobClass]:
         given = self._settings().classes
@@ -101,15 +113,37 @@ class ClassCalls:
 
 
 async def _queue(action: JobAction, values: Values, caller: Caller, jobs: Submits) -> dict[str, object]:
+    (found,) = await jobs.submit(caller, [_request(action, values)])
+    if isinstance(found, DispatcherError):
+        raise found
+    text = "; ".join(command.text for command in found.job.commands)
+    answer: dict[str, object] = {"proc_cmd": text, "proc_id": found.job.key, "status": "pending"}
+    return answer | ({action.told_as: found.job.key} if action.told_as else {})
+
+
+async def _queue_each(action: JobAction, values: Values, caller: Caller, jobs: Submits) -> dict[str, object]:
+    """Queue a job for each value of a list; those that cannot be are told beside, as `run` does."""
+    each = values[action.each]
+    requests = [
+        _request(action, {**values, action.each: one}) for one in (each if isinstance(each, tuple) else ())
+    ]
+    started: list[str] = []
+    rejected: dict[str, str] = {}
+    for request, found in zip(requests, await jobs.submit(caller, requests), strict=True):
+        if isinstance(found, DispatcherError):
+            rejected[request.key or ""] = found.sentence
+        else:
+            started.append(found.job.key)
+    answer: dict[str, object] = {action.told_as or "started": started}
+    return answer | ({"rejected": rejected} if rejected else {})
+
+
+def _request(action: JobAction, values: Values) -> JobRequest:
     # As Qt writes them; from the process's own generator, because it names a job and guards nothing.
     fresh = f"{{{uuid.UUID(int=random.getrandbits(128), version=4)}}}"
     key = fill_text(action.id, {**values, UUID: fresh})
     commands = tuple(fill(template, values) for template in action.commands)
-    (found,) = await jobs.submit(caller, [JobRequest(commands=commands, key=key, queue=action.queue)])
-    if isinstance(found, DispatcherError):
-        raise found
-    text = "; ".join(command.text for command in found.job.commands)
-    return {"proc_cmd": text, "proc_id": found.job.key, "status": "pending"}
+    return JobRequest(commands=commands, key=key, queue=action.queue)
 
 
 class _Asked:
@@ -122,6 +156,7 @@ class _Asked:
         self._values = values
         self._quick = quick
         self._env = env
+        self.ran: list[str] = []  # the commands so far, for the audit
 
     def text(self, name: str) -> str:
         value = self._values.get(name)
@@ -132,13 +167,22 @@ class _Asked:
         return value if isinstance(value, tuple) else ()
 
     async def output(self, command: str, found: str = "") -> str:
-        template = self._commands.get(command)
-        if template is None:
+        done = await self.result(command, found)
+        if done is None:
             return ""  # an admin's file may leave out what nobody there asks for
-        argv = fill(template, {**self._values, FOUND: found})
-        done = await self._quick.run(argv, self._env)
         # pkg(8) ends with another status than 0 also if nothing matches, and then says nothing.
         if done.code != 0 and not done.text and done.errors.strip():
             last = done.errors.strip().splitlines()[-1]
-            raise Refused(f"cannot answer: {argv[0]} said: {last[:300]}")
+            raise Refused(f"cannot answer: {self._program(command)} said: {last[:300]}")
         return done.text
+
+    async def result(self, command: str, found: str = "") -> Output | None:
+        template = self._commands.get(command)
+        if template is None:
+            return None
+        argv = fill(template, {**self._values, FOUND: found})
+        self.ran.append(shown(join(argv)))
+        return await self._quick.run(argv, self._env)
+
+    def _program(self, command: str) -> str:
+        return fill(self._commands[command][:1], {})[0]

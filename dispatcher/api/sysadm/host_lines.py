@@ -15,9 +15,19 @@ def host_line(entry: Mapping[str, object]) -> str | None:
             if entry.get("by") == "ssl":
                 return f"SSL Login Attempt:   User: {who}   Success: {success}   IP: {address}"
             return f"User Login Attempt: {who}   Success: {success}   IP: {address}"
+        case "connect":
+            return f"New Connection: {address}"
+        case "idle":
+            return f"Connection Idle: {address}"
+        case "block":
+            return f"Blacklisting IP Temporarily: {entry.get('address', '')}"
+        case "refused_logins":
+            return f"Blacklisted IP: {entry.get('address', '')}   Refused Logins: {entry.get('tries', '')}"
         case "submit":
-            keys = ",".join(_keys(entry, "key"))
-            return f"Client Launched Processes[{address}]: {keys}" + _refusal(answer)
+            keys = list(_keys(entry, "key", only_launched=is_done))
+            if not keys:
+                return f"Client Request[{address}]: submit   (nothing was launched)"
+            return f"Client Launched Processes[{address}]: {','.join(keys)}" + _refusal(answer)
         case "kill":
             return f"Client Killed Processes[{address}]: {','.join(_keys(entry, 'target'))}" + _refusal(
                 answer
@@ -30,11 +40,15 @@ def host_line(entry: Mapping[str, object]) -> str | None:
             return None
 
 
-def _keys(entry: Mapping[str, object], name: str) -> Iterator[str]:
+def _keys(entry: Mapping[str, object], name: str, *, only_launched: bool = False) -> Iterator[str]:
     jobs = entry.get("jobs")
     for job in jobs if isinstance(jobs, list) else []:
-        if isinstance(job, dict):
+        if isinstance(job, dict) and not (only_launched and _is_refused(job)):
             yield str(job.get(name) or job.get("number") or "")
+
+
+def _is_refused(job: Mapping[str, object]) -> bool:
+    return job.get("answer") not in (None, "added", "attached")
 
 
 def _refusal(answer: str) -> str:

@@ -10,9 +10,17 @@ from dispatcher.errors import DispatcherError
 _BY = {"auth": "password", "auth_token": "token", "auth_ssl": "ssl"}
 
 
-def note_login(audit: Audit, call: Call, caller: Caller) -> None:
-    """Note that somebody has logged in."""
+def note_login(audit: Audit, call: Call, caller: Caller, *, is_first: bool = False) -> None:
+    """Note that somebody has logged in, and before it the connection if nobody had on it."""
+    if is_first:
+        audit.connected(caller)
     audit.login(caller, _BY.get(call.name, "none"))
+
+
+def note_logout(audit: Audit, caller: Caller) -> None:
+    """Note that somebody has logged out; who was nobody has not."""
+    if caller.level is not Level.NOBODY:
+        audit.logout(caller)
 
 
 def note_refusal(audit: Audit, call: Call, peer: Peer, error: DispatcherError) -> None:

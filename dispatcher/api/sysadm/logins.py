@@ -45,7 +45,7 @@ class Logins:
     async def refresh_users(self, *, is_forced: bool = False) -> None:
         """End the sessions of users of the system who are gone or have other groups now."""
         for name in await self.gate.changed_users(is_forced=is_forced):
-            self.tokens.end_account(name)
+            self._accounts.on_changed(name)
 
     async def log_in(self, call: Call, request: Request, challenge: Challenge) -> tuple[str, Login]:
         """Give token and login for `auth`, `auth_token` and the second half of `auth_ssl`."""
@@ -63,7 +63,7 @@ class Logins:
                 return token, login
             case "auth_ssl":
                 require_secrecy(request.peer)  # the token in the answer is one
-                signature = _signature(call.args)
+                signature = read_signature(call.args)
                 caller = await self.gate.by_key(signature, challenge.take(), request.peer, protocol=PROTOCOL)
                 return self.tokens.issue(caller)
             case _:
@@ -103,7 +103,8 @@ def _is_from_page(request: Request) -> bool:
     return origin == "null" or "://" in origin
 
 
-def _signature(args: object) -> bytes:
+def read_signature(args: object) -> bytes:
+    """Give the signed text of the second half of `auth_ssl`; empty if there is none."""
     value = args.get(ENCRYPTED) if isinstance(args, dict) else None
     try:
         return base64.b64decode(value, validate=True) if isinstance(value, str) else b""

@@ -4,13 +4,11 @@ Each answer is a function that gets an `Ask`; what large output says is read in 
 shapes are described in `pkg_output`.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Protocol, TypeVar
-
-import trio
 
 from dispatcher.api.sysadm import pkg_output
+from dispatcher.api.sysadm.class_asking import Answer, Ask, in_thread
 from dispatcher.api.sysadm.pkg_output import Info
 from dispatcher.api.sysadm.pkg_search import Search, is_enough, order
 
@@ -23,26 +21,6 @@ _LISTS = (
     "shlibs_required",
     "shlibs_provided",
 )
-_Read = TypeVar("_Read")
-
-
-class Ask(Protocol):
-    """The request, and the commands of its template by name."""
-
-    def text(self, name: str) -> str:
-        """Give the value of a parameter; "" if it was not given."""
-        ...
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        """Give the values of a list parameter."""
-        ...
-
-    async def output(self, command: str, found: str = "") -> str:
-        """Run a command, with `found` at its place; give what it printed, "" if the file has no such."""
-        ...
-
-
-Answer = Callable[[Ask], Awaitable[object]]
 
 
 async def pkg_info(ask: Ask) -> dict[str, Info]:
@@ -50,21 +28,19 @@ async def pkg_info(ask: Ask) -> dict[str, Info]:
     origins, category = ask.texts("pkg_origins"), ask.text("category")
     is_full = ask.text("result") == "full"
     if ask.text("repo"):
-        every = f"{pkg_output.any_of([category])}/.*" if category else ".*"
-        wanted = pkg_output.any_of(origins) or every
-        text = await ask.output("remote", wanted)
-        read = partial(pkg_output.read_manifests, text, ask.text("repo"), is_full=is_full)
-        return await _in_thread(read)
+        return await _of_repository(ask, origins, category, is_full=is_full)
     packages = await _installed(ask)
     if category and not origins:
         packages = {name: one for name, one in packages.items() if name.startswith(f"{category}/")}
     if is_full:
         for key in _LISTS:
-            await _in_thread(partial(pkg_output.add_values, packages, key, await ask.output(key)))
-        await _in_thread(partial(pkg_output.add_options, packages, await ask.output("options")))
-        if origins:
+            await in_thread(partial(pkg_output.add_values, packages, key, await ask.output(key)))
+        await in_thread(partial(pkg_output.add_options, packages, await ask.output("options")))
+        if origins and packages:
             # Of all packages these would be millions of lines, which no page shows.
-            await _in_thread(partial(pkg_output.add_values, packages, "files", await ask.output("files")))
+            await in_thread(partial(pkg_output.add_values, packages, "files", await ask.output("files")))
+            await in_thread(partial(pkg_output.add_manifests, packages, await ask.output("manifests")))
+            await _name_conflicts(ask, packages, "origins")
     return packages
 
 
@@ -78,10 +54,10 @@ async def pkg_search(ask: Ask) -> dict[str, object]:
                 continue
             text = await ask.output(field, pkg_output.any_of(words))
             read = partial(pkg_output.read_manifests, text, ask.text("repo"), is_full=False)
-            packages |= await _in_thread(read)
+            packages |= await in_thread(read)
     else:
         packages = await _installed(ask)
-    found = await _in_thread(partial(order, packages, search))
+    found = await in_thread(partial(order, packages, search))
     return {origin: packages[origin] for origin in found} | {"results_order": found}
 
 
@@ -102,7 +78,7 @@ async def pkg_install_verify(ask: Ask) -> dict[str, object]:
     packages: Mapping[str, Info] = {}
     if names:
         text = await ask.output("details", pkg_output.any_of(names))
-        packages = await _in_thread(partial(pkg_output.read_manifests, text, is_full=False))
+        packages = await in_thread(partial(pkg_output.read_manifests, text, is_full=False))
     keys = ("name", "origin", "pkgsize", "flatsize", "version", "comment")
     install = {
         str(info["name"]): {key: info.get(key, "") for key in keys}
@@ -122,12 +98,28 @@ ANSWERS: Mapping[str, Answer] = {
 
 
 async def _installed(ask: Ask) -> dict[str, Info]:
-    packages = await _in_thread(partial(pkg_output.read_installed, await ask.output("local")))
+    packages = await in_thread(partial(pkg_output.read_installed, await ask.output("local")))
     annotations = await ask.output("annotations")
-    await _in_thread(partial(pkg_output.add_annotations, packages, annotations))
+    await in_thread(partial(pkg_output.add_annotations, packages, annotations))
     return packages
 
 
-async def _in_thread(read: Callable[[], _Read]) -> _Read:
-    """Read some megabytes without holding up everybody else."""
-    return await trio.to_thread.run_sync(read)
+async def _of_repository(
+    ask: Ask, origins: tuple[str, ...], category: str, *, is_full: bool
+) -> dict[str, Info]:
+    every = f"{pkg_output.any_of([category])}/.*" if category else ".*"
+    text = await ask.output("remote", pkg_output.any_of(origins) or every)
+    packages = await in_thread(partial(pkg_output.read_manifests, text, ask.text("repo"), is_full=is_full))
+    if is_full and origins and packages:
+        key = "reverse_dependencies"
+        found = await ask.output(f"remote_{key}")
+        await in_thread(partial(pkg_output.add_values, packages, key, found))
+    if is_full:
+        await _name_conflicts(ask, packages, "remote_origins")
+    return packages
+
+
+async def _name_conflicts(ask: Ask, packages: Mapping[str, Info], command: str) -> None:
+    # Few packages conflict with any, so all names are asked for only then.
+    if pkg_output.has_conflicts(packages):
+        await in_thread(partial(pkg_output.name_conflicts, packages, await ask.output(command)))

@@ -8,6 +8,7 @@ trueos/sysadm src/server/library/sysadm-pkg.cpp (both public), and pkg-query(8),
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import unquote
 
 from dispatcher.errors import Refused
 
@@ -31,7 +32,16 @@ _SINGLE = {
     "version": "version",
     "www": "www",
 }
-_LISTS = ("licenses", "users", "groups", "shlibs_required", "shlibs_provided", "provides", "requires")
+_LISTS = (
+    "licenses",
+    "users",
+    "groups",
+    "shlibs_required",
+    "shlibs_provided",
+    "provides",
+    "requires",
+    "conflicts",
+)
 _SPECIAL = re.compile(r"([][.{}()*+?^$|\\])")
 _REPOSITORY = re.compile(r"  (\S.*): \{")
 _ENABLED = re.compile(r"\s+enabled\s*:\s*(yes|true|on|1)\b", re.IGNORECASE)
@@ -57,6 +67,34 @@ def add_values(packages: Mapping[str, Info], key: str, text: str) -> None:
             listed = info.setdefault(key, [])
             if isinstance(listed, list):
                 listed.append(value)
+
+
+def add_manifests(packages: Mapping[str, Info], text: str) -> None:
+    """Add to installed packages what only `pkg info --raw` tells of them."""
+    for origin, found in read_manifests(text).items():
+        for key in ("conflicts", "config_files"):
+            if key in found and origin in packages:
+                packages[origin][key] = found[key]
+
+
+def has_conflicts(packages: Mapping[str, Info]) -> bool:
+    """Whether any of them conflicts with another."""
+    return any("conflicts" in info for info in packages.values())
+
+
+def name_conflicts(packages: Mapping[str, Info], text: str) -> None:
+    """Put origins in the place of the names in `conflicts`, by lines of name and origin.
+
+    Several packages may have a name; one of which nothing is known keeps it.
+    """
+    origins: dict[str, list[str]] = {}
+    for name, origin in _pairs(text):
+        origins.setdefault(name, []).append(origin)
+    for info in packages.values():
+        names = info.get("conflicts")
+        if isinstance(names, list):
+            found = [origin for name in names for origin in origins.get(name, [name])]
+            info["conflicts"] = list(dict.fromkeys(found))
 
 
 def add_options(packages: Mapping[str, Info], text: str) -> None:
@@ -154,6 +192,9 @@ def _info(manifest: Mapping[str, object], repository: str, *, is_full: bool) -> 
     options = manifest.get("options")
     if isinstance(options, dict) and options:
         info["options"] = {name: _option(value) for name, value in options.items()}
+    kept = manifest.get("config")
+    if isinstance(kept, list) and kept:
+        info["config_files"] = [unquote(str(one)) for one in kept]
     needed = manifest.get("deps")
     if isinstance(needed, dict) and needed:
         info["dependencies"] = [

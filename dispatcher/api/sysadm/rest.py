@@ -9,12 +9,12 @@ import base64
 import binascii
 
 from dispatcher.access.challenge import Challenge
-from dispatcher.access.peers import caller_of
+from dispatcher.access.peers import caller_of, origin_of
 from dispatcher.access.roles import Caller, Level
 from dispatcher.api.sysadm import calls, codec
 from dispatcher.api.sysadm.arguments import read_token
 from dispatcher.api.sysadm.codec import Call
-from dispatcher.api.sysadm.login_notes import note_login, note_refusal, note_wrong
+from dispatcher.api.sysadm.login_notes import note_login, note_logout, note_refusal, note_wrong
 from dispatcher.api.sysadm.logins import PROTOCOL, asks_for_challenge, require_secrecy
 from dispatcher.api.sysadm.parts import Parts
 from dispatcher.errors import DispatcherError, InvalidRequest, NotAuthenticated, Refused
@@ -77,7 +77,12 @@ async def _carry_out(call: Call, request: Request, parts: Parts) -> object:
 async def _authenticate(call: Call, request: Request, parts: Parts) -> object:
     if call.name == "auth_clear":
         # There is no session here whose token could be meant, so it has to be named.
-        parts.logins.tokens.end(read_token(call.args))
+        token = read_token(call.args)
+        login = parts.logins.tokens.find(token)
+        if login is not None:
+            caller = login.caller
+            note_logout(parts.audit, Caller(caller.name, caller.level, origin_of(request.peer), PROTOCOL))
+        parts.logins.tokens.end(token)
         return {}
     if asks_for_challenge(call):
         raise NotAuthenticated("cannot log in by key over plain HTTP: use a WebSocket")

@@ -1,22 +1,24 @@
-"""One SysAdm client on a WebSocket.
+"""One SysAdm client, on a WebSocket of its own or relayed by a bridge.
 
 Logins, `identify` and subscriptions are handled in the order in which they came, each to its end
 before the next message is read; all other calls run side by side, so their replies may overtake
 each other. No error of a client closes its socket.
 """
 
+from functools import partial
+
 import trio
 
-from dispatcher.access.challenge import Challenge
 from dispatcher.access.failures import AddressRefused
-from dispatcher.access.peers import caller_of, origin_of
+from dispatcher.access.peers import origin_of
 from dispatcher.access.roles import Caller, Level
 from dispatcher.access.tokens import Login
 from dispatcher.api.sysadm import calls, codec
 from dispatcher.api.sysadm.arguments import read_token, read_topics
-from dispatcher.api.sysadm.clocks import ClientSocket, close_when_idle, close_without_login
+from dispatcher.api.sysadm.clocks import ClientSocket, SessionSocket, close_when_idle, close_without_login
 from dispatcher.api.sysadm.codec import Call
-from dispatcher.api.sysadm.login_notes import note_login, note_refusal
+from dispatcher.api.sysadm.entrance import DirectEntrance, Entrance
+from dispatcher.api.sysadm.login_notes import note_login, note_logout, note_refusal
 from dispatcher.api.sysadm.logins import PROTOCOL, asks_for_challenge
 from dispatcher.api.sysadm.parts import Parts
 from dispatcher.api.sysadm.subscription import Subscription
@@ -27,16 +29,17 @@ from dispatcher.net.websocket import SocketClosed, text_frame
 
 AT_ONCE = 32  # calls of one session; reading waits while so many run
 # Who goes on guessing after all is refused is answered at once, but not listened to for this long.
-REFUSED_PAUSE = 0.05
+REFUSED_PAUSE = 0.1
 
 
 async def serve_sysadm(parts: Parts, socket: ClientSocket, request: Request) -> None:
     """Serve one client until its socket closes."""
     async with trio.open_nursery() as nursery:
-        session = SysadmSession(parts, socket, request, nursery)
+        entrance = DirectEntrance(parts.logins, request, parts.daemon_uid)
+        session = SysadmSession(parts, socket, entrance, nursery)
         limits = parts.limits
         nursery.start_soon(close_without_login, socket, lambda: session.is_nobody, limits.login_time)
-        nursery.start_soon(close_when_idle, socket, limits.idle_time)
+        nursery.start_soon(close_when_idle, socket, limits.idle_time, session.note_idle)
         try:
             await session.read()
         except SocketClosed:
@@ -48,21 +51,21 @@ async def serve_sysadm(parts: Parts, socket: ClientSocket, request: Request) -> 
 class SysadmSession:
     """The state of one client: who it is, and what it listens to."""
 
-    def __init__(self, parts: Parts, socket: ClientSocket, request: Request, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, parts: Parts, socket: SessionSocket, entrance: Entrance, nursery: trio.Nursery
+    ) -> None:
         self._parts = parts
         self._socket = socket
-        self._request = request
-        self._peer = request.peer
+        self._entrance = entrance
         self._nursery = nursery
         self._slots = trio.Semaphore(AT_ONCE)
         shared = SharedSocket(socket)
         self._subscription = Subscription(parts.feed, parts.jobs, shared.part(), nursery)
-        origin = request.header("origin")
-        self._topics = TopicSubscription(parts.topics, shared.part(), parts.event_names, origin)
-        self._caller = caller_of(request.peer, parts.daemon_uid, PROTOCOL)
-        self._challenge = Challenge()
+        self._topics = TopicSubscription(parts.topics, shared.part(), parts.event_names, entrance.page)
+        self._caller = entrance.stranger()
         self._token = ""
         self._login: Login | None = None
+        self._was_in = False  # whether anybody has logged in here
         self._limit_messages()
 
     async def read(self) -> None:
@@ -80,6 +83,14 @@ class SysadmSession:
     def is_nobody(self) -> bool:
         """Whether nobody is logged in."""
         return self._caller.level is Level.NOBODY
+
+    @property
+    def _origin(self) -> str:
+        return origin_of(self._entrance.peer)
+
+    def note_idle(self) -> None:
+        """Note that the client has been silent for too long and is left."""
+        self._parts.audit.idle(self._caller)
 
     def end(self) -> None:
         """Leave everything that the session takes part in; its token lives on."""
@@ -156,6 +167,8 @@ class SysadmSession:
 
     async def _authenticate(self, call: Call) -> None:
         is_own = call.name == "auth_token" and self._token != "" and read_token(call.args) == self._token
+        if call.name == "auth_clear":
+            note_logout(self._parts.audit, self._caller)
         if not is_own:
             self._drop_login()
         if call.name == "auth_clear":
@@ -164,12 +177,13 @@ class SysadmSession:
         if asks_for_challenge(call):
             self._drop_login()
             await self._stop_listening()
-            await self._reply(call, {"test_string": self._challenge.issue()})
-            return
         try:
-            token, login = await self._parts.logins.log_in(call, self._request, self._challenge)
+            if asks_for_challenge(call):
+                await self._entrance.challenge(call, partial(self._reply, call))
+                return
+            token, login = await self._entrance.log_in(call)
         except DispatcherError as error:
-            note_refusal(self._parts.audit, call, self._peer, error)
+            note_refusal(self._parts.audit, call, self._entrance.peer, error)
             self._drop_login()
             await self._stop_listening()
             # Whatever the reason: a login that did not succeed is 401 here.
@@ -178,7 +192,8 @@ class SysadmSession:
                 await trio.sleep(REFUSED_PAUSE)
             return
         self._take_login(token, login)
-        note_login(self._parts.audit, call, self._caller)
+        note_login(self._parts.audit, call, self._caller, is_first=not self._was_in)
+        self._was_in = True
         await self._reply(call, self._parts.logins.success(token))
 
     def _take_login(self, token: str, login: Login) -> None:
@@ -186,7 +201,7 @@ class SysadmSession:
             self._leave_login()
             self._parts.logins.tokens.follow(login, self._login_ended)
         self._token, self._login = token, login
-        self._caller = Caller(login.caller.name, login.caller.level, origin_of(self._peer), PROTOCOL)
+        self._caller = Caller(login.caller.name, login.caller.level, self._origin, PROTOCOL)
         self._limit_messages()
 
     def _drop_login(self) -> None:
@@ -200,7 +215,7 @@ class SysadmSession:
         if self._login is not None:
             self._parts.logins.tokens.unfollow(self._login, self._login_ended)
         self._login, self._token = None, ""
-        self._caller = Caller("", Level.NOBODY, origin_of(self._peer), PROTOCOL)
+        self._caller = Caller("", Level.NOBODY, self._origin, PROTOCOL)
         self._limit_messages()
 
     def _limit_messages(self) -> None:
