@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from dispatcher.api.submissions import JobRequest
 from dispatcher.core.messages import Killed, Submit, Submitted
-from dispatcher.errors import DispatcherError
+from dispatcher.core.model import Command, Job
+from dispatcher.errors import DispatcherError, InvalidRequest
 
 LONGEST = 2000  # characters of a command's text
 
@@ -13,9 +14,13 @@ def submitted(
     requests: Sequence[JobRequest],
     prepared: Sequence[Submit | DispatcherError],
     answers: Sequence[Submitted | DispatcherError],
+    refused: Sequence[tuple[str, str]] = (),
 ) -> Mapping[str, object] | None:
-    """Describe a submit as far as it came; None if it asked for no job."""
-    if not requests:
+    """Describe a submit as far as it came; None if it asked for no job.
+
+    `refused` are jobs that could not even be read: what each was called, and the reason.
+    """
+    if not requests and not refused:
         return None
     jobs = []
     for place, request in enumerate(requests):
@@ -23,6 +28,7 @@ def submitted(
         if place < len(answers):
             fields |= _answer(answers[place])
         jobs.append(fields)
+    jobs += [{"key": shown(key), "answer": f"{InvalidRequest.code}: {reason}"} for key, reason in refused]
     return {"jobs": jobs}
 
 
@@ -43,6 +49,12 @@ def killed(
     return {"jobs": jobs}
 
 
+def stopped(reason: str | None, jobs: Sequence[Job]) -> Mapping[str, object]:
+    """Describe the stop of all running jobs."""
+    found = [{"number": job.number, "key": job.key} for job in jobs]
+    return {"jobs": found} if reason is None else {"reason": shown(reason), "jobs": found}
+
+
 def _job(request: JobRequest, prepared: Submit | DispatcherError | None) -> dict[str, object]:
     if isinstance(prepared, Submit):
         # Its texts are what people may see; a request's own words could hold a secret.
@@ -50,14 +62,24 @@ def _job(request: JobRequest, prepared: Submit | DispatcherError | None) -> dict
         texts = [command.text for command in submission.commands]
         key, queue, cwd = submission.key, submission.queue, submission.cwd
     else:
-        texts = [one if isinstance(one, str) else " ".join(one) for one in request.commands]
-        key, queue, cwd = request.key or "", request.queue or "", request.cwd or ""
-    fields: dict[str, object] = {"key": key, "queue": queue, "commands": [_cut(text) for text in texts]}
+        texts = [_text(one) for one in request.commands]
+        key, queue, cwd = shown(request.key or ""), shown(request.queue or ""), shown(request.cwd or "")
+    fields: dict[str, object] = {"key": key, "queue": queue, "commands": [shown(text) for text in texts]}
     if cwd not in ("", "/"):
         fields["cwd"] = cwd
     if request.env:
         fields["env"] = [name for name, _ in request.env]  # the values may be secret
     return fields
+
+
+def _text(command: str | tuple[str, ...] | Command) -> str:
+    match command:
+        case Command():
+            return command.text
+        case str():
+            return command
+        case _:
+            return " ".join(command)
 
 
 def _answer(answer: Submitted | DispatcherError) -> dict[str, object]:
@@ -66,5 +88,6 @@ def _answer(answer: Submitted | DispatcherError) -> dict[str, object]:
     return {"number": answer.job.number, "answer": "attached" if answer.attached else "added"}
 
 
-def _cut(text: str) -> str:
+def shown(text: str) -> str:
+    """Give a text as far as a line of the audit holds it."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}[{len(text) - LONGEST} characters more]"

@@ -3,8 +3,8 @@
 Each call checks the caller's level first and raises DispatcherError with a sentence for people.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -13,30 +13,19 @@ import trio
 from dispatcher.access.audit import Audit
 from dispatcher.access.roles import Caller, Level, require
 from dispatcher.api import audited
+from dispatcher.api.job_logs import JobLogs, LogPiece, LogWatch
 from dispatcher.api.submissions import JobRequest, submission_of
 from dispatcher.core import messages as m
-from dispatcher.core.model import Finished, Job, Value
+from dispatcher.core.hold import AllStopped, StartAgain, StopAll
+from dispatcher.core.model import SUPERVISOR, Finished, Job, Outcome, Progress
 from dispatcher.engine import Engine, QueueStatus
-from dispatcher.errors import DispatcherError, InvalidRequest, NotFound
+from dispatcher.errors import DispatcherError, NotFound
 from dispatcher.hub import Hub, Watchers
 from dispatcher.logs.news import LogNews
-from dispatcher.logs.reading import log_path, read_piece, size_of
 from dispatcher.settings import Settings
 from dispatcher.store.port import Changes, JobFilter, Page, Store
 
-LOG_PIECE = 1024 * 1024
-LOG_READERS = 8
-
 _T = TypeVar("_T")
-
-
-class LogPiece(Value, frozen=True):
-    """Bytes of a log from `offset` on; `size` is how far it can be read now, `end` that no more follows."""
-
-    data: bytes
-    offset: int
-    size: int
-    end: bool
 
 
 class Service:
@@ -53,6 +42,7 @@ class Service:
         reload: Callable[[], Awaitable[list[str]]],
         clock: Callable[[], float],
         audit: Audit | None = None,
+        notice_accounts: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self.hub = hub
         self.audit = audit or Audit(None, clock)
@@ -61,9 +51,10 @@ class Service:
         self._store = store
         self._settings = settings
         self._reload = reload
+        self._notice_accounts = notice_accounts
         self._clock = clock
         self._watchers = Watchers()
-        self._readers = trio.CapacityLimiter(LOG_READERS)
+        self.logs = JobLogs(news, self._watchers, settings)
         hub.attach(self._watchers)
 
     @property
@@ -72,21 +63,40 @@ class Service:
         return self._settings()
 
     @property
+    def store(self) -> Store:
+        """The store, for queries that are answered piece by piece; whoever asks checks the access first."""
+        return self._store
+
+    @property
     def changed(self) -> int:
         """The number of the newest event."""
         return self._engine.changed
 
+    @property
+    def newest(self) -> int:
+        """The highest number that a job has."""
+        return self._engine.newest
+
     # --- changing things ----------------------------------------------------------------------
 
     async def submit(
-        self, caller: Caller, requests: Sequence[JobRequest]
+        self,
+        caller: Caller,
+        requests: Sequence[JobRequest],
+        *,
+        level: Level = Level.FULL,
+        refused: Sequence[tuple[str, str]] = (),
     ) -> list[m.Submitted | DispatcherError]:
-        """Add jobs; one answer for each, given when all that could be added are on disk."""
+        """Add jobs; one answer for each, given when all that could be added are on disk.
+
+        `level` is what these requests need: less than FULL only where settings say so. `refused` are
+        others of the same call that could not be read, with the reasons: only the audit hears of them.
+        """
         prepared: list[m.Submit | DispatcherError] = []
         given: list[m.Submitted | DispatcherError] = []
-        details = partial(audited.submitted, requests, prepared, given)
+        details = partial(audited.submitted, requests, prepared, given, refused)
         async with self.audit.request(caller, "submit", details):
-            require(caller, Level.FULL)
+            require(caller, level)
             now = self._clock()
             for request in requests:
                 try:
@@ -101,15 +111,38 @@ class Service:
             ]
         return given
 
-    async def kill(self, caller: Caller, targets: Sequence[int | str]) -> list[m.Killed | DispatcherError]:
-        """Stop jobs; answered when the wish is saved. An unknown or finished one gives Killed(None)."""
+    async def kill(
+        self,
+        caller: Caller,
+        targets: Sequence[int | str],
+        *,
+        reason: str = "killed",
+        error: str | None = None,
+        level: Level = Level.FULL,
+    ) -> list[m.Killed | DispatcherError]:
+        """Stop jobs; answered when the wish is saved. An unknown or finished one gives Killed(None).
+
+        `level` is what it takes: less than FULL only where a caller stops jobs of their own. With
+        `error`, JSON text, the jobs count as failed by that.
+        """
         given: list[m.Killed | DispatcherError] = []
         async with self.audit.request(caller, "kill", partial(audited.killed, targets, given)):
-            require(caller, Level.FULL)
+            require(caller, level)
             now = self._clock()
-            kills = [m.Kill(target, caller.name, now) for target in targets]
+            kills = [m.Kill(target, caller.name, now, reason, error) for target in targets]
             given += [_expect(answer, m.Killed) for answer in await self._engine.execute_all(kills)]
         return given
+
+    def tell_progress(self, number: int, progress: Progress) -> None:
+        """Note how far a job is, said by somebody else than its worker."""
+        self._engine.post(m.Progressed(number, None, progress))
+
+    def end_own(
+        self, job: Job, outcome: Outcome, *, result: str | None = None, error: str | None = None
+    ) -> None:
+        """Note the end of a job that has no commands; `result` and `error` are JSON texts."""
+        ended = m.JobEnded(job.number, SUPERVISOR, outcome, self._clock(), result=result, error=error)
+        self._engine.post(ended)
 
     async def pause(self, caller: Caller, queue: str) -> None:
         """Start no further job of a queue, over restarts too, until it is resumed."""
@@ -130,6 +163,35 @@ class Service:
             require(caller, Level.FULL)
             changes += await self._reload()
         return changes
+
+    async def notice_accounts(self, caller: Caller) -> None:
+        """Notice changed accounts now, and end the sessions of those."""
+        require(caller, Level.FULL)
+        if self._notice_accounts is not None:
+            await self._notice_accounts()
+
+    async def stop_all(
+        self, caller: Caller, *, reason: str | None = None, grace: float | None = None
+    ) -> tuple[Job, ...]:
+        """Begin to stop every running job, and start no other one until `start_again` or the next start.
+
+        `grace` bounds those of the queues. Answered when the wishes are saved, with those jobs.
+        """
+        stopped: list[Job] = []
+        details = partial(audited.stopped, reason, stopped)
+        async with self.audit.request(caller, "stop_jobs", details):
+            require(caller, Level.FULL)
+            by, why = (caller.name, "killed") if reason is None else ("", reason)
+            answer = await self._engine.execute(StopAll(by, self._clock(), why, grace))
+            if isinstance(answer, AllStopped):
+                stopped += answer.jobs
+        return tuple(stopped)
+
+    async def start_again(self, caller: Caller) -> None:
+        """Let pending jobs start again after `stop_all`."""
+        async with self.audit.request(caller, "start_jobs", dict):
+            require(caller, Level.FULL)
+            await self._engine.execute(StartAgain(self._clock()))
 
     # --- looking ------------------------------------------------------------------------------
 
@@ -200,85 +262,24 @@ class Service:
         Offsets count from the start of what is read: the whole log, or that command's part.
         """
         job = await self.show(caller, target)
-        return await self.read_log_of(job, command=command, offset=offset, limit=limit)
+        return await self.logs.read(job, command=command, offset=offset, limit=limit)
 
-    async def read_log_of(
-        self, job: Job, *, command: int | None = None, offset: int = 0, limit: int = 65536
-    ) -> LogPiece:
-        """Read a piece of the log of a job at hand; for callers that may read it already."""
-        if offset < 0 or limit < 0:
-            raise InvalidRequest("an offset and a limit are not below 0")
-        start, stop = await self._range(job, command)
-        is_over = isinstance(job.phase, Finished) or (
-            command is not None and command < len(job.runs) and job.runs[command].end is not None
-        )
-        begin = min(start + offset, stop)
-        end = min(stop, begin + min(limit, LOG_PIECE))
-        data = await self.read_bytes(job.number, begin, end)
-        return LogPiece(data, begin - start, stop - start, end=is_over and begin + len(data) >= stop)
+    async def read_log_of(self, job: Job, *, limit: int = 65536) -> LogPiece:
+        """Read the beginning of the log of a job at hand; for callers that may read it already."""
+        return await self.logs.read(job, limit=limit)
 
-    async def read_bytes(self, number: int, start: int, end: int) -> bytes:
-        """Read bytes of a job's log file, in a thread."""
-        path = log_path(self.settings.log_dir, number)
-        return await trio.to_thread.run_sync(read_piece, path, start, end, limiter=self._readers)
-
-    async def _range(self, job: Job, command: int | None) -> tuple[int, int]:
-        """Give the bytes of a log that can be read now, of one command or of all."""
-        if command is not None and not 0 <= command < len(job.commands):
-            raise NotFound(f"job {job.number} has commands 1 to {len(job.commands)}, not {command + 1}")
-        if command is None:
-            return 0, await self._length(job)
-        if command >= len(job.runs):
-            return 0, 0
-        run = job.runs[command]
-        stop = run.end.log_end if run.end is not None else await self._length(job)
-        return run.log_start, max(run.log_start, stop)
-
-    async def _length(self, job: Job) -> int:
-        ends = [run.end.log_end for run in job.runs if run.end is not None]
-        if isinstance(job.phase, Finished):
-            return max(ends, default=0)
-        heard = self.news.length(job.number)
-        if heard is not None or not job.runs:
-            return max([*ends, heard or 0])
-        # A job from before this start of the daemon, whose worker has not reported yet. Only the first
-        # part of what its command writes is sure to stay: the worker rewrites what is behind the cap.
-        path = log_path(self.settings.log_dir, job.number)
-        size = await trio.to_thread.run_sync(size_of, path, limiter=self._readers)
-        begin = max([*ends, job.runs[-1].log_start])
-        return max(begin, min(size, begin + self.settings.limits.log_cap_bytes))
-
-    @asynccontextmanager
-    async def watch_log(self, number: int) -> AsyncIterator["LogWatch"]:
-        """Watch a job's log: `changed` of what this gives returns when there may be more to read."""
-        watch = LogWatch()
-        self.news.subscribe(number, watch.note_length)
-        self._watchers.add(number, watch.note_job)
+    @contextmanager
+    def watching(self, number: int, function: Callable[[Job], None]) -> Iterator[None]:
+        """Call a function with each change of a job."""
+        self._watchers.add(number, function)
         try:
-            yield watch
+            yield
         finally:
-            self.news.unsubscribe(number, watch.note_length)
-            self._watchers.remove(number, watch.note_job)
+            self._watchers.remove(number, function)
 
-
-class LogWatch:
-    """Tells when there may be more to read in one log, or its job has changed."""
-
-    def __init__(self) -> None:
-        self._event = trio.Event()
-
-    async def changed(self) -> None:
-        """Return when something came since the last call."""
-        await self._event.wait()
-        self._event = trio.Event()
-
-    def note_length(self, _length: int) -> None:
-        """Take news of a longer log."""
-        self._event.set()
-
-    def note_job(self, _job: Job) -> None:
-        """Take a change of the job."""
-        self._event.set()
+    def watch_log(self, number: int) -> AbstractAsyncContextManager[LogWatch]:
+        """Watch a job's log: `changed` of what this gives returns when there may be more to read."""
+        return self.logs.watch(number)
 
 
 def _expect(answer: object, kind: type[_T]) -> _T | DispatcherError:
@@ -287,4 +288,4 @@ def _expect(answer: object, kind: type[_T]) -> _T | DispatcherError:
     raise TypeError(f"the engine answered {answer!r}")
 
 
-__all__ = ["JobRequest", "LogPiece", "LogWatch", "Service"]
+__all__ = ["JobRequest", "Service"]

@@ -5,37 +5,51 @@ import uuid
 
 from dispatcher.access.roles import Caller
 from dispatcher.core import routing, splitting
-from dispatcher.core.model import Command, Submission, Value
+from dispatcher.core.model import Command, Submission, Task, Value
 from dispatcher.errors import InvalidRequest
 from dispatcher.settings import Settings
 
 MAX_KEY = 255
-MAX_TEXT = 1024 * 1024  # characters of all arguments of a job: more than a system can start anyway
+MAX_TEXT = 1024 * 1024  # characters of all arguments of a job (more cannot start anyway), and of its input
 MARK = "DISPATCHER_JOB"
+OWN_QUEUE = "no_queue"  # where jobs without commands are listed
 
 
 class JobRequest(Value, frozen=True):
-    """What a client wants to run: command texts (split without a shell) or argument lists."""
+    """What a client wants to run: command texts (split without a shell), argument lists, or commands.
 
-    commands: tuple[str | tuple[str, ...], ...]
+    A `task` without commands is carried out by the supervisor itself; `stdin` is for the first command.
+    """
+
+    commands: tuple[str | tuple[str, ...] | Command, ...]
     key: str | None = None
     queue: str | None = None
     cwd: str | None = None
     env: tuple[tuple[str, str], ...] = ()
+    task: Task | None = None
+    stdin: str | None = None
 
 
 def submission_of(request: JobRequest, caller: Caller, settings: Settings) -> Submission:
     """Check a request and choose its queue. Raises InvalidRequest or Refused with the reason."""
-    commands = _commands(request, settings.limits.commands_per_job)
-    names = [queue.name for queue in settings.queues]
+    if request.stdin is not None and len(request.stdin) > MAX_TEXT:
+        raise InvalidRequest(f"the input of a job has at most {MAX_TEXT} characters; upload what is longer")
+    commands: tuple[Command, ...] = ()
+    queue = OWN_QUEUE
+    if request.commands or request.task is None:
+        commands = _commands(request, settings.limits.commands_per_job)
+        names = [queue.name for queue in settings.queues]
+        queue = routing.route(commands, settings.routes, request.queue, names)
     return Submission(
-        queue=routing.route(commands, settings.routes, request.queue, names),
+        queue=queue,
         commands=commands,
         key=_key(request.key),
         owner=caller.name,
         cwd=_cwd(request.cwd),
         env=_env(request.env),
         protocol=caller.protocol,
+        task=request.task,
+        stdin=request.stdin,
     )
 
 
@@ -45,7 +59,9 @@ def _commands(request: JobRequest, limit: int) -> tuple[Command, ...]:
             f"a job has at most {limit} commands, not {len(request.commands)}; "
             "make several jobs of them or raise limits: commands_per_job"
         )
-    read = [splitting.read_command(given) for given in request.commands]
+    read = [
+        given if isinstance(given, Command) else splitting.read_command(given) for given in request.commands
+    ]
     commands = tuple(command for command in read if command is not None)
     if not commands:
         raise InvalidRequest("there is no command to run: give at least one")

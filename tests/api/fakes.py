@@ -13,13 +13,15 @@ import trio
 import trio.testing
 
 from dispatcher.access.accounts import Accounts
+from dispatcher.access.api_keys import ApiKeys
 from dispatcher.access.client_keys import ClientKeys
 from dispatcher.access.failures import Failures
 from dispatcher.access.gate import Gate
 from dispatcher.access.pam_check import PamCheck
 from dispatcher.access.roles import Caller, Level, require
 from dispatcher.access.tokens import Tokens
-from dispatcher.api.service import JobRequest, LogPiece
+from dispatcher.api.job_logs import LogPiece
+from dispatcher.api.service import JobRequest
 from dispatcher.api.sysadm.certificates import Certificates
 from dispatcher.api.sysadm.feed import SysadmFeed
 from dispatcher.api.sysadm.frames import Frames
@@ -145,8 +147,9 @@ class FakeJobs:
             self.hub.tell(job)
 
     async def submit(
-        self, caller: Caller, requests: Sequence[JobRequest]
+        self, caller: Caller, requests: Sequence[JobRequest], *, refused: Sequence[tuple[str, str]] = ()
     ) -> Sequence[Submitted | DispatcherError]:
+        del refused
         require(caller, Level.FULL)
         if self.gate is not None:
             await self.gate.wait()
@@ -157,7 +160,7 @@ class FakeJobs:
     def _submit(self, request: JobRequest) -> Submitted | DispatcherError:
         if any(job.key == request.key for job in self.jobs.values()):
             return Refused("the key is in use")
-        texts = [one if isinstance(one, str) else " ".join(one) for one in request.commands]
+        texts = [" ".join(one) if isinstance(one, tuple) else str(one) for one in request.commands]
         return Submitted(pending(len(self.jobs) + 1, *texts, key=request.key or ""))
 
     async def kill(self, caller: Caller, targets: Sequence[int | str]) -> Sequence[Killed | DispatcherError]:
@@ -228,6 +231,7 @@ class House:
             self.passwords,
             Failures(self.folder / "refused.json", self.auth, trio.current_time),
             self.keys,
+            api_keys=ApiKeys(self.folder / "api_keys.json"),
             pam=PamCheck(self.users, 100, lambda *_given: False),
             users=self.users,
             owner_of=lambda _peer: self.owner,

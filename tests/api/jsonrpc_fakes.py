@@ -4,16 +4,23 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import trio
 
 from dispatcher.access.audit import Audit
 from dispatcher.access.roles import Caller, Level, require
-from dispatcher.api.service import JobRequest, LogPiece
-from dispatcher.api.truenas.client import Clients
+from dispatcher.api.job_logs import LogPiece
+from dispatcher.api.service import JobRequest
+from dispatcher.api.truenas.client import Client, Clients
+from dispatcher.api.truenas.excerpts import Excerpts
 from dispatcher.api.truenas.feed import JsonRpcFeed
-from dispatcher.api.truenas.session import serve_jsonrpc
+from dispatcher.api.truenas.job_events import JobEvents
+from dispatcher.api.truenas.jobs import Jobs
+from dispatcher.api.truenas.jsonrpc import JsonRpc
+from dispatcher.api.truenas.logins import Logins
+from dispatcher.api.truenas.session import serve_calls
 from dispatcher.core.messages import Killed, Submitted
 from dispatcher.core.model import (
     Command,
@@ -29,12 +36,13 @@ from dispatcher.core.model import (
     Submission,
 )
 from dispatcher.engine import QueueStatus
-from dispatcher.errors import DispatcherError, NotAuthenticated, NotFound
+from dispatcher.errors import DispatcherError, NotFound
 from dispatcher.net.http import Request
 from dispatcher.net.peer import Peer
 from dispatcher.net.websocket import SocketClosed
-from dispatcher.settings import Limits
+from dispatcher.settings import Limits, Settings
 from dispatcher.store.port import Changes, JobFilter, Page
+from tests.api.truenas_logins import fake_logins
 
 T = 1795327019.1234
 ROOT = Peer("", 0, 0, 0, is_tls=False, may_send_password=True)
@@ -80,6 +88,9 @@ class FakeSocket:
             return await self._take.receive()
         except trio.EndOfChannel:
             raise SocketClosed("closed") from None
+
+    def call_when_drained(self, function: Callable[[], None]) -> None:
+        """A connection here follows either events or jobs."""
 
     def limit_messages(self, limit_bytes: int) -> None:
         self.limit = limit_bytes
@@ -140,12 +151,43 @@ class FakeSocket:
         return (await self.until(before + 1))[before]
 
 
+async def serve_jsonrpc(
+    socket: Any,
+    request: Request,
+    *,
+    service: Any,
+    feed: JsonRpcFeed,
+    logins: Logins,
+    limits: Limits,
+    clients: Clients,
+) -> None:
+    """Serve one connection with a feed of the test's own."""
+    events = JobEvents(Excerpts(lambda: Path("/nonexistent")), lambda: Path("/nonexistent"))
+    client = Client(
+        socket,
+        request.peer,
+        await logins.at_connect(request.peer),
+        session="the session",
+        service=service,
+        feed=feed,
+        jobs=Jobs(service, events),
+        logins=logins,
+        limits=limits,
+    )
+    clients.add(client)
+    try:
+        await serve_calls(socket, client, JsonRpc())
+    finally:
+        clients.remove(client)
+
+
 class FakeService:
     """Holds jobs in a dict; the gate, if set, holds up every submit."""
 
     def __init__(self, *jobs: Job) -> None:
         self.jobs = {one.number: one for one in jobs}
         self.audit = Audit(None, time.time)
+        self.settings = Settings(None, Path("/s"), Path("/l"), Path("/a"), ())
         self.requests: list[JobRequest] = []
         self.filters: list[tuple[JobFilter, int, int]] = []
         self.log = b""
@@ -158,7 +200,7 @@ class FakeService:
         self.fault: Exception | None = None
         self.news = trio.Event()
 
-    async def submit(self, caller: Caller, requests: Sequence[JobRequest]) -> list[Any]:
+    async def submit(self, caller: Caller, requests: Sequence[JobRequest], **_: Any) -> list[Any]:
         require(caller, Level.FULL)
         if self.gate is not None:
             await self.gate.wait()
@@ -232,18 +274,13 @@ class FakeService:
         return ["queue x is new"]
 
 
-async def login(peer: Peer, name: str, password: str) -> Caller:
-    if password != "secret":
-        raise NotAuthenticated("wrong name or password")
-    return Caller(name, Level.FULL if name == "admin" else Level.READ, peer.address)
-
-
 @asynccontextmanager
 async def session(
     service: Any = None,
     peer: Peer = ROOT,
     feed: JsonRpcFeed | None = None,
     clients: Clients | None = None,
+    logins: Logins | None = None,
 ) -> AsyncIterator[FakeSocket]:
     """Serve one connection; at the end the client hangs up, and the session must end by itself."""
     socket: Any = FakeSocket()
@@ -258,8 +295,7 @@ async def session(
                 request,
                 service=served,
                 feed=JsonRpcFeed() if feed is None else feed,
-                login=login,
-                daemon_uid=0,
+                logins=logins or fake_logins(),
                 limits=Limits(),
                 clients=clients or Clients(),
             )

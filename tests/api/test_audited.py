@@ -48,6 +48,17 @@ def test_what_was_refused_is_described_as_it_was_asked_with_the_reason():
     ]
 
 
+def test_what_could_not_even_be_read_is_told_too():
+    found = submitted([], [], [], [("k", "cannot run: a reason"), ("l" * (LONGEST + 1), "x")])
+
+    assert found == {
+        "jobs": [
+            {"key": "k", "answer": "invalid: cannot run: a reason"},
+            {"key": "l" * LONGEST + "[1 characters more]", "answer": "invalid: x"},
+        ]
+    }
+
+
 def test_a_request_that_was_broken_off_is_described_as_far_as_it_came():
     requests = [JobRequest(commands=("a",), key="k"), JobRequest(commands=("b",), key="l")]
     found = submitted(requests, [submit("a")], [])

@@ -6,7 +6,7 @@ import pytest
 
 from dispatcher import errors
 from dispatcher.api.truenas import jsonrpc
-from dispatcher.api.truenas.jsonrpc import Mistake, Problem, invalid_params
+from dispatcher.api.truenas.problems import Mistake, Problem, invalid_params, problem_of
 
 
 def refusal(text: str) -> Problem:
@@ -108,7 +108,7 @@ def test_an_invalid_request_without_an_id_gets_no_answer():
     ],
 )
 def test_an_error_of_the_house_has_every_key_of_the_wire(error, number, name):
-    problem = jsonrpc.problem_of(error)
+    problem = problem_of(error)
 
     assert json.loads(jsonrpc.failure(b'"x"', problem)) == {
         "jsonrpc": "2.0",
@@ -120,16 +120,21 @@ def test_an_error_of_the_house_has_every_key_of_the_wire(error, number, name):
                 "error": number,
                 "errname": name,
                 "reason": f"[{name}] no",
-                "trace": None,
+                "trace": {
+                    "class": "CallError",
+                    "frames": [],
+                    "formatted": f"CallError: [{name}] no\n",
+                    "repr": f"CallError('[{name}] no')",
+                },
                 "extra": [],
-                "py_exception": "",
+                "py_exception": f"CallError('[{name}] no')",
             },
         },
     }
 
 
 def test_nobody_gets_the_number_that_clients_log_in_again_for():
-    data = jsonrpc.problem_of(errors.NotAuthenticated("log in first")).data
+    data = problem_of(errors.NotAuthenticated("log in first")).data
 
     assert data is not None
     assert (data.error, data.errname, data.reason) == (
@@ -158,9 +163,7 @@ def test_wrong_parameters_are_reported_as_triples():
 
 
 def test_an_invalid_request_of_the_house_is_about_the_whole_call():
-    error = json.loads(jsonrpc.failure(b"1", jsonrpc.problem_of(errors.InvalidRequest("no program"))))[
-        "error"
-    ]
+    error = json.loads(jsonrpc.failure(b"1", problem_of(errors.InvalidRequest("no program"))))["error"]
 
     assert (error["code"], error["data"]["extra"]) == (-32602, [[None, "no program", 22]])
 

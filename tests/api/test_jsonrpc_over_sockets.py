@@ -1,7 +1,6 @@
 """The JSON-RPC session behind the real server and a real Unix socket, asked by the real command line."""
 
 import json
-import os
 import subprocess
 import sys
 from contextlib import asynccontextmanager
@@ -15,9 +14,9 @@ import trio
 from dispatcher import settings
 from dispatcher.api.truenas.client import Clients
 from dispatcher.api.truenas.feed import JsonRpcFeed
-from dispatcher.api.truenas.session import serve_jsonrpc
 from dispatcher.net.listeners import serve
-from tests.api.jsonrpc_fakes import FakeService, finished, job, login, running
+from tests.api.jsonrpc_fakes import FakeService, finished, job, running, serve_jsonrpc
+from tests.api.truenas_logins import fake_logins
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -30,8 +29,7 @@ class Site:
             serve_jsonrpc,
             service=service,
             feed=feed,
-            login=login,
-            daemon_uid=os.getuid(),
+            logins=fake_logins(),
             limits=settings.Limits(),
             clients=Clients(),
         )

@@ -3,8 +3,8 @@
 import pytest
 
 from dispatcher.api.truenas import parameters
-from dispatcher.api.truenas.jsonrpc import Problem
 from dispatcher.api.truenas.parameters import read_params
+from dispatcher.api.truenas.problems import Problem
 from dispatcher.core.model import Value
 
 

@@ -96,7 +96,7 @@ async def test_level_read_may_look_and_not_act():
 
 async def test_an_unknown_method_has_the_words_that_clients_know():
     async with session() as client:
-        assert (await client.ask("auth.login_ex"))["error"] == {
+        assert (await client.ask("auth.nonesuch"))["error"] == {
             "code": -32601,
             "message": "Method does not exist",
         }
@@ -238,7 +238,9 @@ async def test_queues_are_described_paused_and_resumed():
                 "concurrency": 1,
                 "grace": 120.0,
                 "on_duplicate": "refuse",
+                "after_lost": "go_on",
                 "paused": True,
+                "held": False,
                 "running": 1,
                 "pending": 3,
             }

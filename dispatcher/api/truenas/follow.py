@@ -3,7 +3,8 @@
 import codecs
 
 from dispatcher.access.roles import Caller
-from dispatcher.api.service import LogPiece, Service
+from dispatcher.api.job_logs import LogPiece
+from dispatcher.api.service import Service
 from dispatcher.api.truenas import jsonrpc
 from dispatcher.api.truenas.parameters import PIECE_BYTES
 from dispatcher.core.model import Value

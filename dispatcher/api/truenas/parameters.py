@@ -8,12 +8,13 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
-from typing import Annotated, TypeVar
+from types import UnionType
+from typing import Annotated, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
 
-from dispatcher.api.truenas.jsonrpc import Mistake, invalid_params
+from dispatcher.api.truenas.problems import Mistake, invalid_params
 from dispatcher.core.model import Outcome, State, Value
 
 Target = Annotated[int, Meta(ge=1, le=2**53)] | Annotated[str, Meta(min_length=1)]
@@ -27,14 +28,6 @@ MAX_PIECE_BYTES = 131072
 
 class Nothing(Value, frozen=True):
     """No parameters."""
-
-
-class Login(Value, frozen=True):
-    """A name and a password; a second factor is accepted as null only."""
-
-    username: str
-    password: str
-    otp_token: None = None
 
 
 class Submit(Value, frozen=True):
@@ -96,13 +89,21 @@ class OneQueue(Value, frozen=True):
     queue: str
 
 
+class StopJobs(Value, frozen=True):
+    """Why all jobs are stopped, and how many seconds that may take."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None
+    wait: Annotated[float, Meta(ge=0, le=86_400)] | None = None
+
+
 P = TypeVar("P", bound=Value)
 
 
 def read_params(kind: type[P], params: Sequence[object]) -> P:
     """Read the parameters of a call. Raises Problem with one triple for each mistake."""
     fields = _fields(kind)
-    if len(params) == 1 and isinstance(params[0], dict):
+    takes_object = bool(fields) and _is_object(fields[0].type)
+    if len(params) == 1 and isinstance(params[0], dict) and not takes_object:
         given = {str(name): value for name, value in params[0].items()}
     elif len(params) > len(fields):
         sentence = f"Too many arguments (expected {len(fields)}, found {len(params)})"
@@ -130,6 +131,13 @@ def read_params(kind: type[P], params: Sequence[object]) -> P:
 @cache
 def _fields(kind: type[Value]) -> tuple[msgspec.structs.FieldInfo, ...]:
     return msgspec.structs.fields(kind)
+
+
+def _is_object(kind: object) -> bool:
+    """Tell whether a parameter is itself an object, so that one alone does not hold all parameters."""
+    if get_origin(kind) is UnionType:
+        return all(map(_is_object, get_args(kind)))
+    return get_origin(kind) is dict or (isinstance(kind, type) and issubclass(kind, msgspec.Struct))
 
 
 def _place(name: str, complaint: str) -> tuple[str, str]:

@@ -79,13 +79,15 @@ class SubmittedRecord(JobRecord, frozen=True, kw_only=True):
 
 
 class QueueRecord(Value, frozen=True):
-    """A queue: its rules, and what is in it."""
+    """A queue: its rules, and what is in it. While jobs are stopped for good, all queues are `held`."""
 
     name: str
     concurrency: int
     grace: float
     on_duplicate: str
+    after_lost: str
     paused: bool
+    held: bool
     running: int
     pending: int
 
@@ -144,11 +146,43 @@ def submitted_record(job: Job, *, attached: bool) -> SubmittedRecord:
     return SubmittedRecord(**msgspec.structs.asdict(job_record(job)), attached=attached)
 
 
-def queue_record(queue: Queue, *, is_paused: bool, running: int, pending: int) -> QueueRecord:
+def queue_record(
+    queue: Queue, *, is_paused: bool, running: int, pending: int, is_held: bool = False
+) -> QueueRecord:
     """Describe a queue."""
     return QueueRecord(
-        queue.name, queue.concurrency, queue.grace, queue.on_duplicate.value, is_paused, running, pending
+        queue.name,
+        queue.concurrency,
+        queue.grace,
+        queue.on_duplicate.value,
+        queue.after_lost.value,
+        is_paused,
+        is_held,
+        running,
+        pending,
     )
+
+
+class StoppedRecord(Value, frozen=True):
+    """A job that was stopped with all others; `outcome` is null while it is still running."""
+
+    number: int
+    key: str
+    queue: str
+    outcome: Outcome | None
+
+
+class StoppedJobsRecord(Value, frozen=True):
+    """The jobs that have ended by it, and those that had not when the time was over."""
+
+    ended: tuple[StoppedRecord, ...]
+    running: tuple[StoppedRecord, ...]
+
+
+def stopped_record(job: Job) -> StoppedRecord:
+    """Describe a job as far as it matters when everything stops."""
+    outcome = job.phase.outcome if isinstance(job.phase, Finished) else None
+    return StoppedRecord(job.number, job.key, job.queue, outcome)
 
 
 def _stop(stop: Stop | None) -> StopRecord | None:
