@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# Read by script/run and script/test: finds Python, makes .venv, installs the project into it.
+# Read by the scripts beside it: finds Python, makes virtual environments, installs the project into them.
 # POSIX sh only: it must run in Debian's dash, FreeBSD's sh and busybox.
 
 say() {
@@ -73,12 +73,73 @@ need_pam_wrapper() {
     fi
 }
 
-# On FreeBSD these are compiled from Rust and C, and PyPI has no binaries for it: take the system's packages.
+# Takes ip(8), by which tests make networks of their own. FreeBSD has no such thing.
+need_ip() {
+    if command -v apt-get >/dev/null 2>&1 && ! command -v ip >/dev/null 2>&1; then
+        install_packages iproute2 "" || say "going on without ip (the tests that need it are skipped)"
+    fi
+}
+
+# Sets $python, with a newly installed one if there is none.
+need_python() {
+    find_python
+    [ -z "$python" ] || return 0
+    say "no Python >= 3.11 with venv found"
+    install_packages "python3 python3-venv" python311 || exit 1
+    find_python
+    [ -n "$python" ] || fail "cannot go on: the system's Python is older than 3.11;" \
+        "install a newer one and name it: PYTHON=/path/to/python3.11 sh $0"
+}
+
+# On FreeBSD these are compiled from Rust and C, and PyPI has no binaries for it; and Python's own sqlite3 is a
+# package there. Each has packages named by the Python that they are for, and not for every Python.
+# Sets $packages (what pkg has of what is missing) and $absent (what it does not have).
 freebsd_libraries() {
     flavour=py$("$python" -c 'import sys; print("%d%d" % sys.version_info[:2])')
-    for library in cryptography msgspec psutil:psutil yaml:pyyaml; do
-        "$python" -c "import ${library%%:*}" >/dev/null 2>&1 || printf '%s-%s ' "$flavour" "${library##*:}"
+    packages=
+    absent=
+    for library in sqlite3 cryptography msgspec psutil yaml:pyyaml; do
+        if "$python" -c "import ${library%%:*}" >/dev/null 2>&1; then continue; fi
+        package=$flavour-${library##*:}
+        if [ -n "$(pkg rquery %n "$package" 2>/dev/null)" ]; then
+            packages="$packages $package"
+        else
+            absent="$absent $package"
+        fi
     done
+    packages=${packages# }
+    absent=${absent# }
+}
+
+# Makes a virtual environment with $python. $1: its folder
+new_venv() {
+    options=
+    if [ "$(uname -s)" = FreeBSD ]; then
+        freebsd_libraries
+        case " $absent " in
+        *-sqlite3\ *) fail "cannot go on: $python has no sqlite3, and pkg has no ${absent%% *};" \
+            "name another one: PYTHON=/path/to/python3.11 sh $0" ;;
+        esac
+        [ -z "$absent" ] || say "pkg has no $absent: pip will compile that, with the system's compiler and Rust"
+        [ -z "$packages" ] || install_packages "" "$packages" || exit 1
+        options=--system-site-packages
+    fi
+    say "making $1 with $python"
+    "$python" -m venv --clear $options "$1" || fail "cannot make $1 with $python: see above"
+}
+
+# Installs into a virtual environment: what is ready-made if that is enough. $1: its folder; the rest: what.
+pip_install() {
+    folder=$1
+    shift
+    run_pip --only-binary :all: "$@" && return
+    say "not everything is there ready-made for this system (see above): compiling what is not"
+    run_pip "$@" || fail "cannot install into $folder: pip says why above; is the network there?"
+}
+
+# Twice quiet: errors only. pip's own hints about mirrors and versions help nobody here.
+run_pip() {
+    "$folder/bin/python" -m pip install -qq --disable-pip-version-check --no-warn-script-location "$@"
 }
 
 # What is installed, as one line: another pyproject.toml or another folder means installing anew.
@@ -97,26 +158,26 @@ make_venv() {
             fi
         done
     else
-        find_python
-        if [ -z "$python" ]; then
-            say "no Python >= 3.11 with venv found"
-            install_packages "python3 python3-venv" python311 || exit 1
-            find_python
-            [ -n "$python" ] || fail "cannot go on: the system's Python is older than 3.11;" \
-                "install a newer one and name it: PYTHON=/path/to/python3.11 sh $0"
-        fi
-        options=
-        if [ "$(uname -s)" = FreeBSD ]; then
-            libraries=$(freebsd_libraries)
-            [ -z "$libraries" ] || install_packages "" "$libraries" || exit 1
-            options=--system-site-packages
-        fi
-        say "making .venv with $python"
-        "$python" -m venv --clear $options .venv || fail "cannot make .venv with $python: see above"
+        need_python
+        new_venv .venv
     fi
     say "installing the project and its libraries into .venv"
-    # Twice quiet: errors only. pip's own hints about mirrors and versions help nobody here.
-    .venv/bin/python -m pip install -qq --disable-pip-version-check -e ".${extra:+[$extra]}" ||
-        fail "cannot install into .venv: pip says why above; is the network there?"
+    pip_install .venv -e ".${extra:+[$extra]}"
     wanted "$extra" >.venv/installed-"$extra"
+}
+
+# Makes .venv-NAME of tests/acceptance/NAME.txt: programs of other people, which want other versions of the
+# libraries that the tests use, or fifty more of them. $1: the name.
+make_other_venv() {
+    wanted=tests/acceptance/$1.txt
+    folder=.venv-$1
+    [ -f "$wanted" ] || return 0
+    if [ -f "$folder/installed" ] && [ "$(cat "$folder/installed")" = "$(cksum <"$wanted") $PWD" ]; then
+        return
+    fi
+    need_python
+    say "making $folder with $python"
+    "$python" -m venv --clear "$folder" || fail "cannot make $folder with $python: see above"
+    pip_install "$folder" -r "$wanted"
+    printf '%s %s\n' "$(cksum <"$wanted")" "$PWD" >"$folder/installed"
 }

@@ -1,89 +1,13 @@
 """The FreeBSD service script, run by each shell at hand against small stand-ins for rc.subr(8) and daemon(8)."""
 
-import contextlib
 import os
-import select
-import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT / "tests" / "data" / "rc"
-SHELLS = [shell for shell in ("sh", "dash", "busybox") if shutil.which(shell)]
-
-
-class Service:
-    """The script in a folder of its own, with its rc.conf and a pipe that tells each start."""
-
-    def __init__(self, folder: Path, shell: str) -> None:
-        self.shell = [shell, "sh"] if shell == "busybox" else [shell]
-        self.conf = folder / "rc.conf"
-        self.config = folder / "queues.yaml"
-        self.pidfile = folder / "run" / "daemon.pid"
-        self.script = folder / "dispatcher"
-        text = (ROOT / "rc.d" / "dispatcher").read_text()
-        for there, here in (
-            ("/etc/rc.subr", DATA / "rc.subr"),
-            ("/usr/sbin/daemon", DATA / "daemon"),
-            ("/var/run/dispatcher", folder / "run"),
-        ):
-            assert there in text
-            text = text.replace(there, str(here))
-        self.script.write_text(text)
-        self.set(dispatcher_enable="YES")
-        os.mkfifo(folder / "starts")
-        self.starts = os.open(folder / "starts", os.O_RDWR)
-        self._environment = {
-            "PATH": os.environ["PATH"],
-            "RC_CONF": str(self.conf),
-            "STARTS": str(folder / "starts"),
-        }
-
-    def set(self, **values: str) -> None:
-        user = psutil.Process().username()
-        common = {
-            "dispatcher_config": str(self.config),
-            "dispatcher_command": str(DATA / "dispatcher"),
-            "dispatcher_user": user,
-        }
-        self.conf.write_text("".join(f'{name}="{value}"\n' for name, value in (common | values).items()))
-
-    def __call__(self, verb: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*self.shell, str(self.script), verb],
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=20,
-        )
-
-    def started(self) -> tuple[int, int, str]:
-        """Wait for the dispatcher's start: its pid, its worker's pid, its arguments."""
-        ready, _, _ = select.select([self.starts], [], [], 20)
-        assert ready, "the dispatcher was not started"
-        pid, worker, arguments = os.read(self.starts, 4096).decode().rstrip().split(" ", maxsplit=2)
-        return int(pid), int(worker), arguments
-
-    def nothing_started(self) -> bool:
-        return select.select([self.starts], [], [], 0)[0] == []
-
-    def end(self) -> None:
-        """End all that the script started: daemon first, or it would start another dispatcher."""
-        os.close(self.starts)
-        if self.pidfile.exists():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(self.pidfile.read_text()), signal.SIGKILL)
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.environ().get("STARTS") == self._environment["STARTS"]:
-                    process.kill()
+from tests.scripts.rc_service import SHELLS, Service
 
 
 @pytest.fixture(params=SHELLS)
@@ -104,7 +28,7 @@ def test_start_runs_serve_under_daemon_and_status_names_its_pid(service):
     assert arguments == "serve"
     assert (status.returncode, status.stdout) == (
         0,
-        f"dispatcher is running as pid {int(service.pidfile.read_text())}.\n",
+        f"dispatcher is running as pid {int(service.pidfile.read_text())}.\ndispatcher status\n",
     )
 
 
@@ -124,7 +48,8 @@ def test_stop_ends_the_dispatcher_for_good_and_leaves_its_workers(service):
 
     answer = service("stop")
 
-    assert (answer.returncode, answer.stdout) == (0, "Stopping dispatcher.\n")
+    assert answer.returncode == 0
+    assert answer.stdout.endswith("stops them):\nwhat runs\nStopping dispatcher.\n")
     assert not psutil.pid_exists(pid)
     assert psutil.pid_exists(worker)
     assert not service.pidfile.exists()
@@ -182,3 +107,41 @@ def test_a_service_that_is_not_enabled_starts_only_by_onestart(service):
 
     assert "Set dispatcher_enable to YES" in answer.stdout
     assert nothing
+
+
+def test_at_faststop_jobs_have_two_thirds_of_the_time_of_a_shutdown_and_a_restart_is_none(service):
+    service.set(dispatcher_enable="YES", rcshutdown_timeout="30")
+    service("start")
+    service.started()
+
+    restart = service("fastrestart")
+    service.started()
+    stop = service("faststop")
+    again = service("faststop")
+
+    assert "stopjobs" not in restart.stdout.replace('"service dispatcher stopjobs"', "")
+    assert stop.stdout == "dispatcher stopjobs --reason machine shutdown --wait 20\nStopping dispatcher.\n"
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+
+
+def test_the_verbs_of_its_own_reach_the_dispatcher_with_the_settings_file(service):
+    service.config.write_text("queues: {}\n")
+    option = f"--config {service.config}"
+
+    said = {verb: service(*verb.split()).stdout for verb in ("reload", "stopjobs --wait 5", "configtest")}
+
+    assert said == {
+        "reload": f"dispatcher reload {option}\n",
+        "stopjobs --wait 5": f"dispatcher stopjobs --reason service dispatcher stopjobs --wait 5 {option}\n",
+        "configtest": "The settings are good.\n",
+    }
+
+
+def test_a_log_that_nobody_would_see_is_warned_of_at_the_start(service):
+    service.config.write_text("log: stderr\n")
+
+    answer = service("start")
+    service.started()
+
+    assert f"write log: syslog in {service.config}" in answer.stderr
+    assert answer.returncode == 0

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data" / "rc"
-SCRIPTS = [ROOT / "script" / name for name in ("lib.sh", "run", "test")]
+SCRIPTS = [ROOT / "script" / name for name in ("lib.sh", "run", "test", "install", "floors")]
 SCRIPTS += [ROOT / ".ci" / "run", ROOT / "rc.d" / "dispatcher", *sorted(DATA.iterdir())]
 SHELLS = [shell for shell in ("sh", "dash", "busybox") if shutil.which(shell)]
 TOOLS = ("cat", "cksum", "dirname", "sed", "sh", "uname", "mkdir", "chmod", "rm")
@@ -62,6 +62,8 @@ class Machine:
         tell = f'echo "{name} $*" >>{self.calls}\n' if is_told else ""
         path = (folder or self.bin) / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        # What is there may be a link to the machine's own program, which writing would go through to.
+        path.unlink(missing_ok=True)
         path.write_text(f"#!/bin/sh\n{tell}{text}\n")
         path.chmod(0o755)
 
@@ -162,6 +164,85 @@ def test_script_run_needs_nothing_more_where_the_tests_were_set_up(machine):
     assert not [line for line in machine.told()[before:] if "pip install" in line]
 
 
+def test_the_program_that_makes_networks_is_installed_where_it_can_be(machine):
+    machine.put("apt-get", "")
+    (machine.bin / "ip").unlink(missing_ok=True)
+
+    machine.call("need_ip")
+    machine.put("ip", "")
+    machine.call("need_ip")
+
+    assert machine.told("apt-get install") == [
+        "apt-get install -y --no-install-recommends iproute2 -qq",
+    ]
+
+
+class FreeBSD:
+    """Makes a machine of ours a FreeBSD whose Python lacks `missing`, and whose pkg does not have `absent`."""
+
+    def __init__(self, machine: Machine, missing: str, absent: str = "none") -> None:
+        imports = " | ".join(f'"import {name}"' for name in missing.split())
+        inside = f'#!/bin/sh\\necho "venv-python $*" >>{machine.calls}\\n'
+        make = f"mkdir -p .venv/bin; printf '{inside}' >.venv/bin/python; chmod +x .venv/bin/python"
+        machine.put("uname", "echo FreeBSD", is_told=False)
+        machine.put("pkg", f'[ "$1" != rquery ] || case $3 in *-{absent}) ;; *) echo "$3" ;; esac')
+        machine.put(
+            "python3",
+            f"case $1 in -m) {make} ;; esac; case $2 in *%d%d*) echo 311 ;; {imports}) exit 1 ;; esac",
+        )
+
+
+def test_on_freebsd_what_would_be_compiled_comes_from_pkg_and_the_environment_sees_it(machine):
+    FreeBSD(machine, missing="sqlite3 cryptography yaml")
+
+    done = machine.call("make_venv test")
+
+    assert done.returncode == 0, done.stderr
+    assert machine.told("pkg install") == ["pkg install -y py311-sqlite3 py311-cryptography py311-pyyaml"]
+    assert machine.told("python3 -m venv") == ["python3 -m venv --clear --system-site-packages .venv"]
+    assert "compil" not in done.stderr
+
+
+def test_what_freebsd_has_no_package_for_is_compiled_and_that_is_said_first(machine):
+    FreeBSD(machine, missing="msgspec", absent="msgspec")
+
+    done = machine.call("make_venv test")
+
+    assert done.returncode == 0, done.stderr
+    assert "pkg has no py311-msgspec: pip will compile that" in done.stderr.splitlines()[0]
+    assert machine.told("pkg install") == []
+
+
+def test_a_python_of_freebsd_without_sqlite_is_refused_before_anything_is_done(machine):
+    FreeBSD(machine, missing="sqlite3", absent="sqlite3")
+
+    done = machine.call("make_venv test")
+
+    assert done.returncode == 1
+    assert "python3 has no sqlite3, and pkg has no py311-sqlite3; name another one: PYTHON=" in done.stderr
+    assert machine.told("python3 -m") == []
+
+
+def test_nothing_is_compiled_unless_ready_made_packages_are_not_enough_and_that_is_said(machine):
+    machine.put_python()
+    machine.call("make_venv test")
+    ready_made = machine.told("venv-python -m pip install")
+    machine.put(
+        "python",
+        'case "$*" in *--only-binary*) exit 1 ;; esac',
+        folder=machine.folder / ".venv" / "bin",
+    )
+    (machine.folder / ".venv" / "installed-test").unlink()
+
+    done = machine.call("make_venv test")
+    compiled = machine.told("python -m pip install")
+
+    assert ["--only-binary :all:" in line for line in ready_made] == [True]
+    assert done.returncode == 0, done.stderr
+    assert ["--only-binary :all:" in line for line in compiled] == [True, False]
+    assert "not everything is there ready-made for this system (see above): compiling" in done.stderr
+
+
 def test_ci_runs_exactly_script_test_with_its_arguments(tmp_path):
     for folder in ("script", ".ci"):
         (tmp_path / folder).mkdir()
@@ -188,8 +269,25 @@ def test_script_test_runs_every_check_and_pytest_last(machine):
 
     assert done.returncode == 0, done.stderr
     assert checks[:3] == ["ruff check .", "ruff format --check .", "mypy "]
-    assert re.fullmatch(r"python -m pytest --cov .* tests/core -k queue", checks[3])
+    assert re.fullmatch(r"python -m pytest -n 3 .*--cov .* tests/core -k queue", checks[3])
     assert len(checks) == 4
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_script_test_tests_with_the_oldest_libraries_before_it_tests_everything(machine, status):
+    for name in ("ruff", "mypy", "python"):
+        machine.put(name, "", folder=machine.folder / ".venv" / "bin")
+    for name in ("curl", "busybox", "shellcheck"):
+        machine.put(name, "")
+    machine.put("floors", f"exit {status}", folder=machine.folder / "script")
+    machine.call("wanted test >.venv/installed-test")
+
+    done = machine.call("exec sh script/test")
+    order = [line.split(" -n")[0].strip() for line in machine.told() if not line.startswith("python -c")]
+
+    assert done.returncode == status
+    assert order[-1 - (status == 0) :] == (["floors"] if status else ["floors", "python -m pytest"])
+    assert ("not good yet with the oldest libraries" in done.stderr) == bool(status)
 
 
 def test_script_test_tests_nothing_that_the_checks_refuse(machine):
