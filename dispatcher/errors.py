@@ -56,6 +56,12 @@ class SettingsError(DispatcherError):
     code = "settings"
 
 
+class UnusableStateDir(SettingsError):
+    """A state_dir in which no socket can be made: nothing is wrong with the file; exit status 1."""
+
+    code = "startup"
+
+
 class StartupError(DispatcherError):
     """The daemon cannot start here: a taken port, a state directory in use; exit status 1."""
 

@@ -6,11 +6,13 @@ Each is one sentence, and `Lines` puts the level in front where a line is not ju
 import logging
 import os
 import pwd
+from collections import Counter
 from collections.abc import Sequence
 
 from dispatcher.access.accounts import Accounts
+from dispatcher.core.model import Pending, Running
 from dispatcher.errors import SettingsError
-from dispatcher.net.tls import Certificate
+from dispatcher.net.tls import Certificate, dotted
 from dispatcher.settings import Listener, Settings
 from dispatcher.store.port import Restored
 
@@ -32,13 +34,26 @@ def found(restored: Restored) -> str:
     return f"jobs from before: {running} to take over, {waiting} pending"
 
 
+def drained(settings: Settings, restored: Restored) -> list[str]:
+    """Say which queues are no longer in the settings and have jobs all the same."""
+    running = Counter(job.queue for job in restored.active if isinstance(job.phase, Running))
+    waiting = Counter(job.queue for job in restored.active if isinstance(job.phase, Pending))
+    waiting.update(restored.waiting)
+    names = {name for name in (*running, *waiting) if running[name] or waiting[name]}
+    return [
+        f"queue {name} is no longer in the settings: its jobs "
+        f"({running[name]} running, {waiting[name]} pending) go on to their end, and it takes no others"
+        for name in sorted(names - {queue.name for queue in settings.queues})
+    ]
+
+
 def sentences(
     settings: Settings, found: str, certificate: Certificate | None, bound: Sequence[Listener]
 ) -> list[str]:
     """Give all that is to be told once the daemon listens."""
     told = [found]
     if certificate is not None:
-        told.append(_certificate(certificate))
+        told.append(certificate_line(certificate))
     told += map(_listening, bound)
     hint = _who_may(settings)
     return [*told, hint] if hint else told
@@ -52,10 +67,9 @@ def _listening(listener: Listener) -> str:
     )
 
 
-def _certificate(one: Certificate) -> str:
-    # As clients and `openssl x509 -fingerprint -sha256` show it.
-    pairs = ":".join(one.fingerprint[at : at + 2] for at in range(0, len(one.fingerprint), 2)).upper()
-    return f"certificate {one.certificate}, SHA-256 {pairs}"
+def certificate_line(one: Certificate) -> str:
+    """Say which certificate is shown, with its fingerprint."""
+    return f"certificate {one.certificate}, SHA-256 {dotted(one)}"
 
 
 def _who_may(settings: Settings) -> str | None:

@@ -12,9 +12,7 @@ import contextlib
 import json
 import logging
 import os
-import resource
 import signal
-import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -27,22 +25,33 @@ from dispatcher.access.audit import Audit, audit_files
 from dispatcher.access.roles import Caller, Level
 from dispatcher.api.routes import AllRoutes
 from dispatcher.api.service import Service
+from dispatcher.certificate_report import certificate_warnings
 from dispatcher.core import messages as m
 from dispatcher.core.schedule import HEADS
 from dispatcher.engine import Engine
 from dispatcher.errors import DispatcherError, StartupError, StoreFailed
 from dispatcher.hub import Hub
+from dispatcher.job_lines import JobLines
 from dispatcher.logs.news import LogNews
-from dispatcher.net import tls
 from dispatcher.net.listeners import serve
+from dispatcher.net.shown_certificate import ShownCertificate
+from dispatcher.own_log import keeping_log
+from dispatcher.readiness import tell_ready
 from dispatcher.retention import forget_old_jobs
 from dispatcher.runner.boot import boot_id
 from dispatcher.runner.lock import SupervisorLock
 from dispatcher.runner.place import Place
 from dispatcher.runner.pool import WARM, Pool
 from dispatcher.settings import Listener, Settings
+from dispatcher.start_conditions import (
+    prepare_directory,
+    raise_descriptor_limit,
+    require_accounts,
+    telling_why,
+)
 from dispatcher.store.port import Restored
 from dispatcher.store.sqlite import SqliteStore, open_store
+from dispatcher.taking_over import TakingOver
 from dispatcher.watch.tasks import start_watches
 
 MARK = "DISPATCHER_JOB"
@@ -58,16 +67,12 @@ def run(settings: Settings, load: Callable[[], Settings]) -> int:
     """
     _leave_the_job_that_started_us()
     os.umask(0o077)
-    _prepare_directories(settings)
-    _raise_descriptor_limit()
-    with SupervisorLock.acquire(settings.state_dir / "lock"):
-        try:
-            trio.run(_Supervisor(settings, load).run, restrict_keyboard_interrupt_to_checkpoints=True)
-        except BaseExceptionGroup as group:
-            reason = _only_reason(group)
-            if reason is None:
-                raise
-            raise reason from None
+    prepare_directory(settings.state_dir, "state_dir")
+    prepare_directory(settings.log_dir, "log_dir")
+    raise_descriptor_limit()
+    with keeping_log(settings), telling_why(settings), SupervisorLock.acquire(settings.state_dir / "lock"):
+        require_accounts(settings.accounts)
+        trio.run(_Supervisor(settings, load).run, restrict_keyboard_interrupt_to_checkpoints=True)
     return 0
 
 
@@ -80,6 +85,7 @@ class _Supervisor:
         self._engine: Engine | None = None
         self._routes: AllRoutes | None = None
         self._service: Service | None = None
+        self._shown: ShownCertificate | None = None
 
     async def run(self) -> None:
         """Open the store, run, close the store."""
@@ -98,6 +104,8 @@ class _Supervisor:
         queues = self._settings.queues
         engine = self._engine = Engine(store, self._hub, pool, queues, restored, boot_id=boot)
         pool.report_to(engine.post)
+        self._hub.attach(JobLines(self._current))
+        self._hub.attach(taken_over := TakingOver(restored.active))
         audit = Audit(audit_files(self._settings), time.time)
         service = self._service = Service(
             engine,
@@ -108,8 +116,9 @@ class _Supervisor:
             reload=self._reload,
             clock=time.time,
             audit=audit,
+            notice_accounts=self._notice_accounts,
         )
-        routes = self._routes = AllRoutes(service, os.getuid())
+        routes = self._routes = AllRoutes(service, os.getuid(), pool, boot)
         async with trio.open_nursery() as heart:
             await heart.start(pool.run)
             heart.start_soon(engine.run)
@@ -117,27 +126,44 @@ class _Supervisor:
             heart.start_soon(forget_old_jobs, store, self._current, time.time)
             heart.start_soon(audit.run)
             start_watches(heart, self._settings, routes.topics)
-            await self._serve_clients(engine, routes, signals, start_report.found(restored))
+            await self._serve_clients(engine, routes, signals, restored, taken_over)
             heart.cancel_scope.cancel()
         _log.info("stopped; running jobs go on with their workers")
 
     async def _serve_clients(
-        self, engine: Engine, routes: AllRoutes, signals: AsyncIterator[int], found: str
+        self,
+        engine: Engine,
+        routes: AllRoutes,
+        signals: AsyncIterator[int],
+        restored: Restored,
+        taken_over: TakingOver,
     ) -> None:
         settings = self._settings
-        context, certificate = await trio.to_thread.run_sync(_tls_context, settings)
+        shown = self._shown = ShownCertificate(settings.listen, settings.tls, settings.state_dir)
+        await shown.load()
+        certificate = shown.certificate
         async with trio.open_nursery() as clients:
             door = partial(
-                serve, settings.listen, routes, settings.limits, context, is_refused=routes.is_refused
+                serve, settings.listen, routes, settings.limits, shown.current, is_refused=routes.is_refused
             )
             bound = await clients.start(door)
             _note_listening(settings, bound)
+            routes.listens(bound, certificate)
+            shown.on_changed = partial(routes.listens, bound)
+            clients.start_soon(shown.keep)
             await engine.execute(m.Prepare(WARM))
+            await routes.keep_bridges(settings, clients)
             # Only now, so that a start that fails says why, and nothing else.
-            for sentence in start_report.sentences(settings, found, certificate, bound):
+            for sentence in start_report.sentences(
+                settings, start_report.found(restored), certificate, bound
+            ):
                 _log.info("%s", sentence)
+            for sentence in start_report.drained(settings, restored):
+                _log.warning("%s", sentence)
             _warn(settings)
             _log.info("ready")  # for those who wait for it: scripts and tests
+            tell_ready()
+            clients.start_soon(taken_over.report, engine.settled)
             async for number in signals:
                 if number == signal.SIGHUP:
                     await self._reload_on_signal()
@@ -157,6 +183,10 @@ class _Supervisor:
             if self._service is not None:
                 await self._service.reload(Caller("", Level.FULL, "SIGHUP"))
 
+    async def _notice_accounts(self) -> None:
+        if self._routes is not None:
+            await self._routes.notice_accounts()
+
     async def _reload(self) -> list[str]:
         """Read the settings again and apply what can be applied now."""
         if self._engine is None or self._routes is None:
@@ -169,7 +199,9 @@ class _Supervisor:
             _log.error("%s", error.sentence)
             raise
         self._settings, found = settings_change.merge(self._settings, new)
-        sentences = [*found, *(await self._routes.refresh_accounts())] or ["nothing has changed"]
+        found += await self._routes.refresh_accounts()
+        found += await self._shown.refresh() if self._shown is not None else []
+        sentences = found or ["nothing has changed"]
         for sentence in sentences:
             _log.info("%s", sentence)
         _warn(new)
@@ -186,40 +218,8 @@ def _leave_the_job_that_started_us() -> None:
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606
 
 
-def _prepare_directories(settings: Settings) -> None:
-    for path, key in ((settings.state_dir, "state_dir"), (settings.log_dir, "log_dir")):
-        try:
-            if not path.is_dir():
-                path.mkdir(mode=0o700, parents=True)
-        except OSError as error:
-            raise StartupError(
-                f"cannot make {key} {path}: {error.strerror}; choose another in queues.yaml"
-            ) from None
-        if not os.access(path, os.W_OK | os.X_OK):
-            raise StartupError(
-                f"cannot write to {key} {path}; run as its owner or choose another in queues.yaml"
-            )
-
-
-def _raise_descriptor_limit() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _tls_context(settings: Settings) -> tuple[ssl.SSLContext | None, tls.Certificate | None]:
-    if not any(listener.tls for listener in settings.listen if listener.path is None):
-        return None, None
-    if settings.tls is not None:
-        path, key = settings.tls.certificate, settings.tls.key
-        context = tls.make_context(path, key)
-        return context, tls.Certificate(path, key, tls.fingerprint(path))
-    certificate = tls.self_signed(settings.state_dir)
-    return tls.make_context(certificate.certificate, certificate.key), certificate
-
-
 def _warn(settings: Settings) -> None:
-    for sentence in settings_report.warnings(settings):
+    for sentence in settings_report.warnings(settings) + certificate_warnings(settings):
         _log.warning("%s", sentence)
 
 
@@ -234,17 +234,6 @@ def _note_listening(settings: Settings, bound: Sequence[Listener]) -> None:
         path.write_text(json.dumps(entries) + "\n")
     except OSError as error:
         raise StartupError(f"cannot write {path}: {error.strerror}; make room in state_dir") from error
-
-
-def _only_reason(group: BaseExceptionGroup[BaseException]) -> DispatcherError | None:
-    """Give the sentence that ended all nurseries; None if it was a fault, which has to be seen whole."""
-    reasons, others = group.split((StartupError, StoreFailed))
-    if others is not None:
-        return None
-    first: BaseException | None = reasons
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return first if isinstance(first, DispatcherError) else None
 
 
 __all__ = ["StoreFailed", "run"]

@@ -7,10 +7,7 @@ The daemon tells where it listens in `state_dir/listening.json`, written before 
 import contextlib
 import json
 import os
-import signal
 import subprocess
-import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,9 +15,9 @@ from typing import NamedTuple
 import psutil
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
-PROGRAM = (sys.executable, "-m", "dispatcher")
-PATIENCE = 20.0  # seconds for a start, a stop or a CLI call on a loaded machine
+from tests.program import PATIENCE, PROGRAM, ROOT, Program
+
+__all__ = ["FULL", "PATIENCE", "PROGRAM", "READ", "ROOT", "Account", "Daemon", "running", "write_accounts"]
 
 
 class Account(NamedTuple):
@@ -49,12 +46,13 @@ def write_accounts(folder: Path) -> Path:
     return accounts
 
 
-class Daemon:
+class Daemon(Program):
     """One daemon with its own state, log, accounts and `bin` folder (first on its commands' PATH).
 
     `settings` are top-level keys of queues.yaml that replace those written here.
     """
 
+    name = "daemon"
     account = FULL
     reader = READ
 
@@ -65,6 +63,7 @@ class Daemon:
         settings: Mapping[str, object] | None = None,
         program: Sequence[str] = PROGRAM,
     ) -> None:
+        super().__init__(program)
         self.folder = folder
         self.state_dir = folder / "state"
         self.log_dir = folder / "log"
@@ -72,11 +71,6 @@ class Daemon:
         self.bin.mkdir()
         self.config = folder / "queues.yaml"
         self.socket = self.state_dir / "dispatcher.sock"
-        self._program = tuple(program)
-        self._process: subprocess.Popen[str] | None = None
-        self._reader: threading.Thread | None = None
-        self._ready = threading.Event()
-        self._said: list[str] = []
         if accounts is not None:
             (folder / "accounts").write_bytes(accounts.read_bytes())
             (folder / "accounts").chmod(0o600)
@@ -103,63 +97,13 @@ class Daemon:
 
     # The life of the daemon
 
-    def start(self) -> None:
-        """Start the daemon and return when it listens; an end before that is an AssertionError."""
-        assert self._process is None, "the daemon runs already"
-        self._ready = threading.Event()
-        self._said.clear()
-        process = subprocess.Popen(
-            [*self._program, "serve", "--config", str(self.config)],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self._process = process
-        self._reader = threading.Thread(target=self._read, args=(process, self._ready), daemon=True)
-        self._reader.start()
-        was_told = self._ready.wait(PATIENCE)
-        if not was_told or "ready\n" not in self._said:
-            self.kill9()
-            raise AssertionError(f"the daemon did not start; it said:\n{self.stderr}")
+    def arguments(self) -> Sequence[str]:
+        """Be the daemon of these settings."""
+        return ("serve", "--config", str(self.config))
 
-    def _read(self, process: subprocess.Popen[str], ready: threading.Event) -> None:
-        assert process.stderr is not None
-        with process.stderr as lines:
-            for line in lines:
-                self._said.append(line)
-                if line == "ready\n":
-                    ready.set()
-        ready.set()  # it ended without a word, perhaps: start() looks which
-
-    def stop(self) -> int:
-        """Ask the daemon to end (TERM) and return its exit status."""
-        return self._end(signal.SIGTERM)
-
-    def kill9(self) -> None:
-        """End the supervisor, and nothing else, without a chance to tidy up."""
-        self._end(signal.SIGKILL)
-
-    def restart(self) -> None:
-        """Stop, then start on the same state; the ports may change."""
-        self.stop()
-        self.start()
-
-    def _end(self, number: signal.Signals) -> int:
-        assert self._process is not None, "the daemon does not run"
-        process = self._process
-        process.send_signal(number)
-        try:
-            status = process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise AssertionError(
-                f"the daemon did not end at {number.name}; it said:\n{self.stderr}"
-            ) from None
-        finally:
-            self._process = None
-        return status
+    def is_ready(self) -> bool:
+        """Whether it has said so."""
+        return "ready\n" in self._said
 
     def wait(self) -> int:
         """Wait for the daemon to end by itself; return its exit status."""
@@ -187,20 +131,9 @@ class Daemon:
     # What a test may ask
 
     @property
-    def pid(self) -> int:
-        """The supervisor's process id."""
-        assert self._process is not None, "the daemon does not run"
-        return self._process.pid
-
-    @property
     def is_running(self) -> bool:
         """Whether the supervisor lives."""
         return self._process is not None and self._process.poll() is None
-
-    @property
-    def stderr(self) -> str:
-        """What the daemon has said since its last start."""
-        return "".join(self._said)
 
     @property
     def tls_port(self) -> int:

@@ -22,6 +22,7 @@ STANDARD_ONLY = (
     "runner.wire",
     "runner.reaper",
     "logs.files",
+    "api.truenas.pattern_process",
 )
 
 # (who, must not import): a name stands for itself and everything below it.
@@ -39,6 +40,7 @@ FORBIDDEN = [
     ("hub", ("api", "net", "cli", "engine", "supervisor")),
     ("access", ("api", "net", "engine", "store", "runner", "cli", "supervisor")),
     ("api", ("store.sqlite", "store.memory", "runner", "cli", "supervisor")),
+    ("bridge", ("engine", "store", "runner", "logs", "hub", "cli", "supervisor")),
     ("watch", ("api", "net", "engine", "store", "runner", "cli", "access", "hub", "supervisor")),
     ("cli", ("engine", "store", "runner")),
 ]

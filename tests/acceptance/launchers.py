@@ -99,7 +99,7 @@ def _serve(config: str, ready: int) -> None:
     write = sys.stderr.write
 
     def told(text: str) -> int:
-        if text == "ready\n":
+        if "ready\n" in text.splitlines(keepends=True):
             os.write(ready, b"ready\n")
         return write(text)
 

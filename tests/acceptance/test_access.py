@@ -1,8 +1,11 @@
 """Who may do what, asked of a real daemon: nobody, readers, strangers on the Unix socket, and who is gone."""
 
+import grp
 import json
 import os
+import pwd
 import shutil
+import stat
 import statistics
 import tempfile
 import time
@@ -13,6 +16,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import unix_connect
 
+from tests.acceptance.launchers import changed
 from tests.acceptance.sysadm_client import Client, call
 from tests.daemon import FULL, READ, Account, Daemon, running
 
@@ -199,6 +203,68 @@ def test_a_removed_account_hears_no_event_after_the_reload(daemon):
         assert reader.silence(0.1) == []
         assert reader.ask(call("auth_token", {"token": reader.token}))["args"]["code"] == "401"
     assert reloaded.stdout == "accounts changed: in force now\n"
+
+
+@pytest.fixture
+def inattentive(accounts_file, tmp_path_factory) -> Iterator[Daemon]:
+    """A daemon that looks at its accounts only when somebody says so."""
+    folder = tmp_path_factory.mktemp("d")
+    program = changed(folder, "from dispatcher.access import noticing", "noticing.SECONDS = 1000.0")
+    with running(Daemon(folder, accounts_file, None, program)) as daemon:
+        yield daemon
+
+
+def test_passwd_ends_the_sessions_of_a_removed_account_before_it_returns_without_any_reload(inattentive):
+    daemon = inattentive
+    with Client(daemon) as admin, Client(daemon, READ) as reader:
+        reader.subscribe()
+        daemon.cli("--config", str(daemon.config), "passwd", READ.name, "--delete", check=True)
+
+        assert reader.answer() == OVER
+        admin.subscribe()
+        admin.run_jobs(after="true")
+        admin.finished("after")
+        assert reader.ask(LIST)["args"] == UNAUTHORIZED
+        assert reader.silence(0.1) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can connect as another user")
+def test_the_groups_of_a_local_user_decide_and_who_is_in_none_is_told_which_is_missing(make_daemon):
+    group = grp.getgrgid(pwd.getpwuid(NOBODY).pw_gid).gr_name
+    said = []
+    for auth in (
+        {"full_groups": ["wheel", "admins"], "read_groups": ["operator"]},
+        {"full_groups": ["wheel"], "read_groups": [group]},
+        {"full_groups": [group], "read_groups": []},
+        {"full_groups": [group], "read_groups": [], "loopback": "off"},
+    ):
+        with a_folder_for_all() as folder:
+            listen = [{"unix": f"{folder}/d.sock"}, {"address": "127.0.0.1", "port": 0, "tls": False}]
+            daemon = make_daemon({"auth": {"methods": ["accounts"]} | auth, "listen": listen})
+            assert stat.S_IMODE((folder / "d.sock").stat().st_mode) == 0o666
+            with as_user(NOBODY):
+                for method in ("dispatcher.list", "dispatcher.reload"):
+                    answer = json.loads(daemon_call(folder / "d.sock", method))
+                    data = answer.get("error", {}).get("data", {})
+                    said.append(data.get("errname", "done"))
+                    hint = data.get("extra") or [[None, "", None]]
+            daemon.stop()
+            if auth["full_groups"][1:]:
+                assert hint == [
+                    [
+                        None,
+                        (
+                            "nobody may not use this daemon's socket: it is not in the group 'wheel' or 'admins', "
+                            "who may do all, or 'operator', who may look; have root add it to one, or log in"
+                        ),
+                        207,
+                    ]
+                ]
+
+    assert said == [
+        "ENOTAUTHENTICATED", "ENOTAUTHENTICATED", "done", "EACCES", "done", "done", "ENOTAUTHENTICATED",
+        "ENOTAUTHENTICATED",
+    ]  # fmt: skip
 
 
 def test_a_new_password_ends_the_sessions_of_the_old_one_at_the_reload_and_no_others(daemon):

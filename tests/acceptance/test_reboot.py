@@ -109,3 +109,52 @@ def test_what_was_handed_over_in_this_boot_and_never_taken_runs(machine):
 
     assert ended == ["success"] * 2
     assert sorted(names(ran)) == ["1", "2"]
+
+
+def test_a_queue_that_is_to_pause_after_a_loss_waits_for_its_resume_and_one_line_names_the_lost(machine):
+    daemon = machine.daemon
+    daemon.configure({"queues": {"careful": {"concurrency": 2, "after_lost": "pause"}}})
+    daemon.cli("reload", check=True)
+    ran = step(daemon)
+    with Rpc(daemon) as rpc:
+        lost = rpc.submit("step 1 wait", "step never", queue="careful", id="upgrade")
+        done = rpc.submit("step 2 wait", queue="careful")
+        waiting = rpc.submit("step 3", queue="careful")
+        other = rpc.submit("step 4 wait", id="other")
+        for name in "124":
+            begun(ran, name)
+        daemon.kill9()
+    os.kill(pid_of(ran, "2"), signal.SIGTERM)
+    spool = daemon.state_dir / "spool"
+    until(lambda: [path for path in spool.iterdir() if '"done"' in path.read_text()], "an end is noted")
+
+    machine.power_cut()
+    (daemon.folder / "gate").touch()
+    daemon.start()
+    with Rpc(daemon) as rpc:
+        outcomes = [rpc.wait(job)["outcome"] for job in (lost, done, other)]
+        until(lambda: "jobs that ran before" in daemon.stderr, "all are settled")
+        queue = rpc.queue("careful")
+        listed = daemon.cli("queues", check=True).stdout
+        ran_so_far = sorted(names(ran))
+        rpc.call("resume", queue="careful")
+        resumed = rpc.wait(waiting)["outcome"]
+
+    assert outcomes == ["lost", "failed", "lost"]
+    assert (queue["after_lost"], queue["paused"], queue["pending"]) == ("pause", True, 1)
+    assert next(line for line in listed.splitlines() if line.startswith("careful")).split()[1] == "paused"
+    assert (ran_so_far, resumed) == (["1", "2", "4"], "success")
+    assert sorted(names(ran)) == ["1", "2", "3", "4"]
+    said = daemon.stderr.splitlines()
+    assert "jobs from before: 3 to take over, 1 pending" in said
+    assert (
+        f"warning: queue careful is paused, because job {lost} was lost; go on with: dispatcher resume careful"
+        in said
+    )
+    (line,) = [one for one in said if "jobs that ran before" in one]
+    head, _, named = line.partition(" lost: ")
+    assert head == "warning: jobs that ran before: 0 taken over, 1 ended meanwhile, 2"
+    assert sorted(named.split(", ")) == [
+        f"job {lost} (upgrade) in careful",
+        f"job {other} (other) in no_queue",
+    ]

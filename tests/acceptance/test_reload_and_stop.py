@@ -59,6 +59,52 @@ def reload(daemon: Daemon, way: str, status: int) -> str:
     return daemon.stderr.removeprefix(before).removeprefix("error: ").rstrip("\n")
 
 
+def test_a_queue_with_pending_jobs_is_not_taken_away_and_at_a_start_it_is_drained(daemon):
+    daemon.configure({"queues": {"backups": {"concurrency": 2}}})
+    daemon.cli("reload", check=True)
+    gate = str(daemon.folder / "gate")
+    for key in "abcd":
+        daemon.cli(
+            "run", "-q", "backups", "--id", key, "--", "sh", "-c", f"until [ -e {gate} ]; do sleep 0.02; done",
+            check=True,
+        )  # fmt: skip
+    wait_until(lambda: running(daemon) == 2)
+
+    # A lower number kills nobody; it counts when jobs end.
+    daemon.configure({"queues": {"backups": {"concurrency": 1}}})
+    assert reload(daemon, "verb", status=0) == "queue backups changed, in force now"
+    assert running(daemon) == 2
+
+    daemon.configure({})
+    refused = daemon.cli("reload")
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        (
+            "dispatcher: cannot reload, the old settings stay in force: cannot take away queue 'backups': "
+            "2 jobs are waiting in it; kill them or let them run first\n"
+        ),
+    )
+    assert "backups" in daemon.cli("queues", check=True).stdout
+
+    daemon.restart()
+    refused = daemon.cli("run", "-q", "backups", "--", "true")
+    assert (refused.returncode, "cannot use queue 'backups'" in refused.stderr) == (1, True), refused.stderr
+    said = [
+        line
+        for line in daemon.stderr.splitlines()
+        if "backups" in line and not line.startswith("warning: refused")
+    ]
+    assert said == [
+        (
+            "warning: queue backups is no longer in the settings: its jobs (2 running, 2 pending) "
+            "go on to their end, and it takes no others"
+        )
+    ]
+    (daemon.folder / "gate").touch()
+    for key in "abcd":
+        daemon.cli("wait", key, check=True)
+
+
 # Its end
 
 

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -78,6 +79,8 @@ def refusal(config: Path, status: int, *options: str, program: Sequence[str] = P
 
 @pytest.mark.parametrize("verb", ["serve", "check"])
 def test_each_mistake_is_one_sentence_with_its_place_and_2(verb, capsys, monkeypatch):
+    # What is right and cannot be used is no mistake in the file, and 1.
+    statuses = {"state_dir_long": 1}
     monkeypatch.setattr("dispatcher.supervisor.run", lambda *_: pytest.fail("it started"))
     mistakes = sorted(MISTAKES.glob("*.yaml"))
     assert len(mistakes) > 50
@@ -87,7 +90,7 @@ def test_each_mistake_is_one_sentence_with_its_place_and_2(verb, capsys, monkeyp
         status = main([verb, *option, str(file)])
         said = capsys.readouterr()
 
-        assert (status, said.out) == (2, ""), file
+        assert (status, said.out) == (statuses.get(file.stem, 2), ""), file
         assert re.fullmatch(rf"dispatcher: {re.escape(str(file))}:\d+:\d+: [^\n]+; [^\n]+\n", said.err), (
             said.err
         )
@@ -110,22 +113,26 @@ def test_settings_that_are_not_there_are_2(folder):
     assert "there is no such file" in refusal(folder / "none.yaml", 2)
 
 
-def test_a_state_dir_too_long_for_a_socket_is_a_mistake_in_the_settings(folder):
+def test_a_state_dir_too_long_for_a_socket_is_named_with_its_place(folder):
     long = str(folder / ("x" * 100))
 
-    assert refusal(write(folder, state_dir=long), 2).startswith(f"{folder}/queues.yaml:1:12: ")
-    assert "too long" in refusal(write(folder), 2, "--state-dir", long)
+    assert refusal(write(folder, state_dir=long), 1).startswith(f"{folder}/queues.yaml:1:12: ")
+    assert "too long" in refusal(write(folder), 1, "--state-dir", long)
+    assert not Path(long).exists()
 
 
 # A place that is wrong
 
 
-def test_a_taken_port_is_named(folder):
+def test_a_taken_port_is_named_with_its_setting_and_who_holds_it(folder):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        said = refusal(write(folder, listen=[{"address": "127.0.0.1", "port": port, "tls": True}]), 1)
+        listen = [{"address": "127.0.0.1", "port": port, "tls": True}]
+        said = refusal(write(folder, listen=listen), 1)
 
-    assert said.startswith(f"cannot listen on 127.0.0.1 port {port}: another program listens there")
+    me = f"{psutil.Process().name()} (pid {os.getpid()})"
+    place, remedy = f"cannot listen on 127.0.0.1 port {port}: ", "stop it or change listen: in queues.yaml"
+    assert said == f"{place}{me} listens there; {remedy}"
 
 
 def test_a_file_in_the_place_of_the_socket_is_named(folder):
@@ -212,6 +219,25 @@ def test_a_directory_in_the_place_of_the_workers_socket_is_named(folder):
     (folder / "state" / "workers.sock").mkdir(parents=True)
 
     assert f"{folder}/state/workers.sock" in refusal(write(folder), 1)
+
+
+@pytest.mark.parametrize(
+    ("mode", "text", "complaint"),
+    [
+        (0o644, "", "others may read or write the file; chmod 600 "),
+        (0o620, "", "others may read or write the file; chmod 600 "),
+        (0o600, "admin:full\n", "cannot understand this account; "),
+    ],
+)
+def test_an_accounts_file_that_cannot_be_used_is_named(folder, mode, text, complaint):
+    accounts = folder / "accounts"
+    accounts.write_text(text)
+    accounts.chmod(mode)
+
+    said = refusal(write(folder, accounts=str(accounts)), 1)
+
+    assert said.startswith(f"{accounts}:")
+    assert complaint in said
 
 
 def test_a_second_daemon_on_the_same_state_is_refused_and_the_first_serves_on(daemon, tmp_path):

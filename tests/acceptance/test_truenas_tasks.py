@@ -167,10 +167,10 @@ def test_equal_calls_are_one_job_and_each_of_the_callers_is_answered(shared, cur
         other.use_new_style()
         try:
             running_call = current.call("line.up", str(go))
-            first = current.call("line.up", str(go))
             running_id = current.take(
                 lambda one: running_call in (current.fields_of(one) or {}).get("message_ids", [])
             )["params"]["id"]
+            first = current.call("line.up", str(go))
             waiting = current.take(
                 lambda one: first in (current.fields_of(one) or {}).get("message_ids", [])
             )["params"]["id"]
