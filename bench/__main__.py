@@ -1,20 +1,26 @@
-"""`python -m bench [P1] [P2]`: measure, print the tables, write bench/results/<date>.json.
+"""`python -m bench [P1] [P2] [passwords] [queries] [transfers]`: measure, write bench/results/<date>.json.
 
 P1: throughput, 2,000 jobs of /bin/true, two and four at once.
 P2: latency of one job, from its submit to its finished event, one after the other and with pauses.
+passwords: how much 10,000 wrong passwords slow a client who is logged in (of the dispatcher only).
+queries: core.get_jobs over 1,000 and over 1,000,000 jobs (of the dispatcher only).
+transfers: 2 GiB into a job and out of one over HTTP, and the memory that takes (of the dispatcher only).
 """
 
 import argparse
 import signal
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bench.contestants import BUILD, Contestant, Running, available
 from bench.huey_peers import HueyRedis, HueySqlite
 from bench.ours import Ours
+from bench.passwords import passwords
 from bench.programs import Loop, Nq, Parallel, TaskSpooler, Xargs
+from bench.queries import queries
 from bench.rounds import Row, alternate, filesystem, percentile, show, write
+from bench.transfers import transfers
 
 EVERYBODY: tuple[Contestant, ...] = (
     Loop(),
@@ -27,6 +33,7 @@ EVERYBODY: tuple[Contestant, ...] = (
     HueyRedis(),
 )
 Tables = dict[str, list[Row]]
+Measurement = Callable[[Sequence[Contestant], dict[str, str], int, int], Tables]
 
 
 def throughput(here: Sequence[Contestant], absent: dict[str, str], rounds: int, jobs: int) -> Tables:
@@ -73,11 +80,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="*", metavar="P1 P2", help="which (default: all)")
+    parser.add_argument(
+        "what", nargs="*", metavar="P1 P2 passwords queries transfers", help="which (default: all)"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="alternating rounds (default: 5)")
     parser.add_argument("--jobs", type=int, default=2000, help="jobs a measurement (default: 2000)")
     arguments = parser.parse_args()
-    known = {"P1": throughput, "P2": latency}
+    known: dict[str, Measurement] = {
+        "P1": throughput,
+        "P2": latency,
+        "passwords": lambda _here, _absent, rounds, _jobs: passwords(rounds),
+        "queries": lambda _here, _absent, rounds, _jobs: queries(rounds),
+        "transfers": lambda _here, _absent, rounds, _jobs: transfers(rounds),
+    }
     unknown = set(arguments.what) - set(known)
     if unknown:
         parser.error(f"cannot measure {', '.join(sorted(unknown))}: there are {', '.join(known)}")

@@ -20,15 +20,14 @@ _ANSWER = re.compile(rb'"id":(\d+)[,}]')
 
 
 class Connection:
-    """One WebSocket: text messages out, text messages in."""
+    """One WebSocket on a connected socket: text messages out, text messages in."""
 
-    def __init__(self, path: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(path)
+    def __init__(self, connected: socket.socket, target: str) -> None:
+        self._socket = connected
         self._buffer = bytearray()
         key = base64.b64encode(os.urandom(16)).decode()
         self._socket.sendall(
-            "GET /api/current HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"GET {target} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
         )
         while b"\r\n\r\n" not in self._buffer:
@@ -131,7 +130,9 @@ def each(connection: Connection, count: int, pause: float, command: str) -> Iter
 
 def main() -> None:
     path, command, what, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
-    connection = Connection(path)
+    connected = socket.socket(socket.AF_UNIX)
+    connected.connect(path)
+    connection = Connection(connected, "/api/current")
     subscribe(connection)
     list(each(connection, 8, 0.0, command))  # workers are forked, code is loaded
     if what == "many":

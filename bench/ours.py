@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.contestants import TRUE, call, seconds
 
 ROOT = Path(__file__).resolve().parent.parent
+PASSWORD = "correct horse"  # noqa: S105 (of daemons that live for a measurement)
 
 
 class Ours:
@@ -30,26 +31,48 @@ class Ours:
             "queues": {"bench": {"concurrency": width}},
         }
         config.write_text(json.dumps(settings))  # JSON is YAML
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dispatcher", "serve", "--config", str(config)],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        said: list[str] = []
-        is_ready = threading.Event()
-        reader = threading.Thread(target=_read, args=(process, said, is_ready))
-        reader.start()
-        try:
-            is_ready.wait(20)
-            if "ready\n" not in said:
-                raise RuntimeError(f"the daemon did not start: {''.join(said)}")
+        with serving(config):
             yield _OurRuns(folder / "state" / "dispatcher.sock")
-        finally:
-            process.terminate()
-            process.wait()
-            reader.join()
+
+
+@contextlib.contextmanager
+def serving(config: Path) -> Iterator[None]:
+    """Run a daemon with these settings."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dispatcher", "serve", "--config", str(config)],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    said: list[str] = []
+    is_ready = threading.Event()
+    reader = threading.Thread(target=_read, args=(process, said, is_ready))
+    reader.start()
+    try:
+        is_ready.wait(20)
+        if "ready\n" not in said:
+            raise RuntimeError(f"the daemon did not start: {''.join(said)}")
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+        reader.join()
+
+
+def add_account(config: Path) -> None:
+    """Make the account that measurements log in with."""
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "dispatcher", "--config", str(config)),
+            *("passwd", "admin", "--level", "full", "--stdin"),
+        ],
+        cwd=ROOT,
+        input=f"{PASSWORD}\n",
+        stdout=subprocess.DEVNULL,
+        text=True,
+        check=True,
+    )
 
 
 def _read(process: subprocess.Popen[str], said: list[str], is_ready: threading.Event) -> None:
