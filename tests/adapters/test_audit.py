@@ -179,7 +179,15 @@ async def test_room_that_was_made_lets_a_waiting_request_go_on_at_once(history, 
 # Tries from addresses that are refused
 
 
-async def test_tries_from_a_refused_address_cost_one_line_a_minute_with_their_number(history, autojump_clock):
+async def test_tries_from_a_refused_address_cost_one_line_a_minute_with_their_number(
+    history, autojump_clock, monkeypatch
+):
+    async def at_once(function, *arguments, **_):
+        await trio.lowlevel.checkpoint()
+        return function(*arguments)
+
+    # While a thread writes, this clock would run on by minutes.
+    monkeypatch.setattr(trio.to_thread, "run_sync", at_once)
     eve = Caller("eve", Level.NOBODY, "192.0.2.9:1", "sysadm")
     audit = Audit(history, time.time)
     async with trio.open_nursery() as nursery:
