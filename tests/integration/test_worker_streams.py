@@ -28,8 +28,19 @@ def supervisor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeSupervi
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Path:
-    """A FIFO that a command reads one line from, to wait for the test."""
+    """A FIFO that a command reads one line from, to wait for the test.
+
+    Good for one wait: who reads it twice may find it open still, and its end at once.
+    """
     path = tmp_path / "gate"
+    os.mkfifo(path)
+    return path
+
+
+@pytest.fixture
+def next_gate(tmp_path: Path) -> Path:
+    """Another one, for the wait after that."""
+    path = tmp_path / "next-gate"
     os.mkfifo(path)
     return path
 
@@ -96,14 +107,13 @@ def test_a_text_that_cannot_be_written_down_fails_the_job_with_a_sentence(superv
     assert facts[-1]["outcome"] == "failed"
 
 
-def test_stdout_is_the_result_and_the_log_has_all_in_order_of_arrival(supervisor, gate):
+def test_stdout_is_the_result_and_the_log_has_all_in_order_of_arrival(supervisor, gate, next_gate):
     worker = supervisor.worker()
-    wait = f"read x <{gate}"
-    first = f"echo one; {wait}; echo two >&2; {wait}; echo three"
+    first = f"echo one; read x <{gate}; echo two >&2; read x <{next_gate}; echo three"
     worker.send(**supervisor.order(7, sh(first), sh("printf 'fo\\377ur'"), streams={"keeps_stdout": True}))
-    for length in (4, 8):
+    for length, one in ((4, gate), (8, next_gate)):
         worker.until(lambda line, length=length: line.get("length") == length)
-        gate.write_text("go\n")
+        one.write_text("go\n")
 
     done = worker.facts_until("done", 7)[-1]
 
@@ -180,10 +190,9 @@ def test_progress_is_found_in_both_streams_and_the_last_is_told_before_the_end(s
     assert supervisor.journal()[-1] == done
 
 
-def test_progress_is_told_once_a_second_with_the_newest_values(supervisor, gate):
+def test_progress_is_told_once_a_second_with_the_newest_values(supervisor, gate, next_gate):
     worker = supervisor.worker()
-    wait = f"read x <{gate}"
-    command = sh(f"echo 10%; {wait}; echo 20%; echo 30%; {wait}")
+    command = sh(f"echo 10%; read x <{gate}; echo 20%; echo 30%; read x <{next_gate}")
     worker.send(**supervisor.order(7, command, streams=PERCENT))
 
     worker.until(lambda line: "progress" in line)
@@ -191,7 +200,7 @@ def test_progress_is_told_once_a_second_with_the_newest_values(supervisor, gate)
     gate.write_text("go\n")
     second = worker.until(lambda line: "progress" in line)
     took = time.monotonic() - began
-    gate.write_text("go\n")
+    next_gate.write_text("go\n")
     rest = worker.until(lambda line: line.get("fact") == "done")
 
     assert progresses(second) == [(30, "", "")]
